@@ -1,0 +1,239 @@
+"""The model blob `*.bgm`: one network as data the firmware runs in place. See docs/blob-format.md."""
+
+import hashlib
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from .arena import plan_arena
+from .graph import Graph
+from .native import Role, aligned_blob, native
+from .signal_chain import SETTINGS_DTYPE, SignalChain
+
+MAGIC = 0x314D4742  # "BGM1"
+VERSION = 1
+ALIGN = 16
+CRC_START = 16
+REJECT_NOTHING = 2**63 - 1
+"""Threshold of a gate that has not been calibrated yet."""
+
+HEADER_DTYPE = np.dtype(
+    [
+        ("magic", "<u4"),
+        ("version", "<u2"),
+        ("role", "<u2"),
+        ("length", "<u4"),
+        ("crc32", "<u4"),
+        ("source_sha256", "u1", 32),
+        ("threshold", "<i8"),
+        ("chain", SETTINGS_DTYPE),
+        ("window_len", "<u4"),
+        ("hop_len", "<u4"),
+        ("activation_bytes", "<u4"),
+        ("tensors", "<u4"),
+        ("layers", "<u4"),
+        ("n_tensors", "<u2"),
+        ("n_layers", "<u2"),
+        ("input", "<u2"),
+        ("output", "<u2"),
+        ("score_rule", "<u4"),
+        ("score_constants", "<u4"),
+        ("reserved", "<u4"),
+    ]
+)
+TENSOR_DTYPE = np.dtype(
+    [
+        ("offset", "<u4"),
+        ("width", "<u2"),
+        ("channels", "<u2"),
+        ("zero_point", "<i4"),
+        ("scale", "<f4"),
+    ]
+)
+LAYER_DTYPE = np.dtype(
+    [
+        ("op", "u1"),
+        ("input", "u1"),
+        ("input2", "u1"),
+        ("output", "u1"),
+        ("kernel", "<u2"),
+        ("stride", "<u2"),
+        ("dilation", "<u2"),
+        ("pad_left", "<u2"),
+        ("act_min", "i1"),
+        ("act_max", "i1"),
+        ("reserved", "<u2"),
+        ("weights", "<u4"),
+        ("bias", "<u4"),
+        ("multipliers", "<u4"),
+        ("shifts", "<u4"),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What turns a gate's output into a verdict: rule number, its constants, the threshold."""
+
+    rule: int
+    constants: npt.NDArray[np.int32]
+    threshold: int = REJECT_NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class BlobHeader:
+    """What a blob says of itself; `weights` are the (first, end) bytes of each layer's weights."""
+
+    role: Role
+    n_bytes: int
+    source_sha256: str
+    threshold: int
+    window_len: int
+    hop_len: int
+    n_leads: int
+    activation_bytes: int
+    n_layers: int
+    n_outputs: int
+    weights: tuple[tuple[int, int], ...]
+
+
+class _Writer:
+    """Appends arrays behind the header, each at an aligned offset."""
+
+    def __init__(self) -> None:
+        self.data = bytearray(-(-HEADER_DTYPE.itemsize // ALIGN) * ALIGN)
+
+    def add(self, array: npt.NDArray[np.generic]) -> int:
+        """Append `array` and return its offset; nothing is appended for an empty one."""
+        if array.size == 0:
+            return 0
+        offset = len(self.data)
+        self.data += array.tobytes()
+        self.data += bytes(-len(self.data) % ALIGN)
+        return offset
+
+
+def write_blob(
+    graph: Graph,
+    chain: SignalChain,
+    hop_len: int,
+    source: bytes,
+    score: Score | None,
+) -> bytes:
+    """Return the blob of one network.
+
+    Parameters
+    ----------
+    graph : the network; its input tensor is one window (window_len, n_leads).
+    chain : signal chain it was trained behind.
+    hop_len : samples between decisions.
+    source : the .tflite it was read from; its SHA-256 goes into the header.
+    score : of a gate; None makes the blob a classifier.
+
+    Raises
+    ------
+    FirmwareError : the firmware would refuse the result.
+    """
+    writer = _Writer()
+    plan = plan_arena(graph)
+    tensors = np.array(
+        [
+            (offset, t.width, t.channels, t.zero_point, t.scale)
+            for offset, t in zip(plan.offsets, graph.tensors, strict=True)
+        ],
+        TENSOR_DTYPE,
+    )
+    window = graph.tensors[graph.input]
+    header = np.zeros((), HEADER_DTYPE)
+    header["magic"], header["version"] = MAGIC, VERSION
+    header["role"] = Role.CLASSIFIER if score is None else Role.GATE
+    header["source_sha256"] = np.frombuffer(hashlib.sha256(source).digest(), np.uint8)
+    header["chain"] = chain.settings(window.channels)
+    header["window_len"], header["hop_len"] = window.width, hop_len
+    header["activation_bytes"] = plan.n_bytes
+    header["tensors"] = writer.add(tensors)
+    header["layers"] = _add_layers(writer, graph)
+    header["n_tensors"], header["n_layers"] = len(graph.tensors), len(graph.layers)
+    header["input"], header["output"] = graph.input, graph.output
+    if score is not None:
+        header["threshold"] = score.threshold
+        header["score_rule"] = score.rule
+        header["score_constants"] = writer.add(score.constants.astype("<i4"))
+    writer.data[: header.nbytes] = header.tobytes()
+    blob = seal(bytes(writer.data))
+    native().check_blob(aligned_blob(blob), Role(int(header["role"])), "the written model blob")
+    return blob
+
+
+def _add_layers(writer: _Writer, graph: Graph) -> int:
+    rows = np.zeros(len(graph.layers), LAYER_DTYPE)
+    offset = writer.add(rows)
+    for row, layer in zip(rows, graph.layers, strict=True):
+        row["op"] = layer.op
+        row["input"], row["input2"] = layer.inputs[0], layer.inputs[-1]
+        row["output"] = layer.output
+        for name in ("kernel", "stride", "dilation", "pad_left", "act_min", "act_max"):
+            row[name] = getattr(layer, name)
+        row["weights"] = writer.add(layer.weights)
+        row["bias"] = writer.add(layer.bias.astype("<i4"))
+        row["multipliers"] = writer.add(layer.multipliers.astype("<i4"))
+        row["shifts"] = writer.add(layer.shifts)
+    writer.data[offset : offset + rows.nbytes] = rows.tobytes()
+    return offset
+
+
+def seal(blob: bytes) -> bytes:
+    """Return `blob` with the length and CRC-32 that its bytes call for."""
+    data = bytearray(blob)
+    header = np.frombuffer(data, HEADER_DTYPE, 1)
+    header["length"] = len(data)
+    header["crc32"] = zlib.crc32(data[CRC_START:])
+    return bytes(data)
+
+
+def with_threshold(blob: bytes, threshold: int) -> bytes:
+    """Return a gate's blob with another threshold."""
+    data = bytearray(blob)
+    np.frombuffer(data, HEADER_DTYPE, 1)["threshold"] = threshold
+    return seal(bytes(data))
+
+
+def read_header(blob: bytes) -> BlobHeader:
+    """Return what a checked blob says of itself.
+
+    Call it on blobs that `bg_blob_check` accepted: offsets are believed.
+    """
+    header = np.frombuffer(blob, HEADER_DTYPE, 1)[0]
+    tensors = np.frombuffer(blob, TENSOR_DTYPE, header["n_tensors"], header["tensors"])
+    layers = np.frombuffer(blob, LAYER_DTYPE, header["n_layers"], header["layers"])
+    output = tensors[header["output"]]
+    return BlobHeader(
+        role=Role(int(header["role"])),
+        n_bytes=len(blob),
+        source_sha256=header["source_sha256"].tobytes().hex(),
+        threshold=int(header["threshold"]),
+        window_len=int(header["window_len"]),
+        hop_len=int(header["hop_len"]),
+        n_leads=int(header["chain"]["n_leads"]),
+        activation_bytes=int(header["activation_bytes"]),
+        n_layers=len(layers),
+        n_outputs=int(output["width"]) * int(output["channels"]),
+        weights=tuple((int(r["weights"]), int(r["bias"])) for r in layers),
+    )
+
+
+def flip_weight_bit(blob: bytes, layer: int, bit: int = 0) -> bytes:
+    """Return `blob`, sealed anew, with one bit of one weight of `layer` flipped.
+
+    A check that cannot fail proves nothing: parity is shown to catch this.
+    """
+    spans: Sequence[tuple[int, int]] = read_header(blob).weights
+    first, _ = spans[layer]
+    if first == 0:
+        raise ValueError(f"layer must have weights to flip a bit of, layer {layer} has none")
+    data = bytearray(blob)
+    data[first] ^= 1 << bit
+    return seal(bytes(data))

@@ -1,0 +1,193 @@
+#include <string.h>
+
+#include "bg.h"
+#include "score.h"
+
+/* One arena: filter state, the ring of the last window, then one network's activations. Networks
+ * run one after another, so they share. */
+typedef struct {
+    size_t ring, activations, end; /* offsets; the filter state lies at 0 */
+} arena_plan;
+
+static size_t align_up(size_t bytes) {
+    return (bytes + BG_ALIGN - 1) / BG_ALIGN * BG_ALIGN;
+}
+
+static uint32_t n_models(const bg_pipeline *pipeline) {
+    return pipeline->n_gates + (pipeline->has_classifier ? 1U : 0U);
+}
+
+static bool same_front_end(const bg_blob_header *a, const bg_blob_header *b) {
+    return memcmp(&a->chain, &b->chain, sizeof a->chain) == 0 && a->window_len == b->window_len &&
+           a->hop_len == b->hop_len;
+}
+
+static bg_status open_models(bg_pipeline *pipeline, const bg_blobs *blobs) {
+    pipeline->n_gates = blobs->n_gates;
+    pipeline->has_classifier = blobs->classifier.data != NULL;
+    if (blobs->n_gates > BG_GATES_MAX || n_models(pipeline) == 0) {
+        return BG_ERR_CONFIGURATION;
+    }
+    for (uint32_t i = 0; i < n_models(pipeline); i++) {
+        const bool gate = i < pipeline->n_gates;
+        const bg_blob blob = gate ? blobs->gates[i] : blobs->classifier;
+        const bg_role role = gate ? BG_ROLE_GATE : BG_ROLE_CLASSIFIER;
+        const bg_status status = bg_model_open(&pipeline->models[i], blob.data, blob.bytes, role);
+        if (status != BG_OK) {
+            return status;
+        }
+        if (!same_front_end(pipeline->models[0].header, pipeline->models[i].header)) {
+            return BG_ERR_MISMATCH;
+        }
+    }
+    return BG_OK;
+}
+
+static arena_plan plan_arena(const bg_pipeline *pipeline) {
+    const bg_blob_header *header = pipeline->models[0].header;
+    const size_t n_leads = header->chain.n_leads;
+    size_t activation_bytes = 0;
+    for (uint32_t i = 0; i < n_models(pipeline); i++) {
+        const size_t bytes = pipeline->models[i].header->activation_bytes;
+        activation_bytes = bytes > activation_bytes ? bytes : activation_bytes;
+    }
+    arena_plan plan;
+    plan.ring = align_up(n_leads * sizeof(bg_chain_lead));
+    plan.activations = plan.ring + align_up(header->window_len * n_leads);
+    plan.end = plan.activations + align_up(activation_bytes);
+    return plan;
+}
+
+size_t bg_arena_bytes(const bg_blobs *blobs) {
+    bg_pipeline pipeline;
+    return open_models(&pipeline, blobs) == BG_OK ? plan_arena(&pipeline).end : 0;
+}
+
+bg_status bg_open(bg_pipeline *pipeline, const bg_blobs *blobs, void *arena, size_t arena_bytes) {
+    memset(pipeline, 0, sizeof *pipeline);
+    const bg_status status = open_models(pipeline, blobs);
+    if (status != BG_OK) {
+        return status;
+    }
+    const arena_plan plan = plan_arena(pipeline);
+    if ((uintptr_t)arena % BG_ALIGN != 0) {
+        return BG_ERR_ALIGNMENT;
+    }
+    if (arena == NULL || arena_bytes < plan.end) {
+        return BG_ERR_ARENA;
+    }
+    const bg_blob_header *header = pipeline->models[0].header;
+    pipeline->chain = &header->chain;
+    pipeline->window_len = header->window_len;
+    pipeline->hop_len = header->hop_len;
+    pipeline->leads = arena;
+    pipeline->ring = (int8_t *)arena + plan.ring;
+    pipeline->activations = (int8_t *)arena + plan.activations;
+    bg_reset(pipeline);
+    return BG_OK;
+}
+
+void bg_reset(bg_pipeline *pipeline) {
+    pipeline->ring_next = 0;
+    pipeline->until_window = pipeline->window_len;
+    pipeline->n_frames = 0;
+    pipeline->primed = false;
+    pipeline->queue_first = 0;
+    pipeline->queue_used = 0;
+}
+
+/* Run one network over the window in the ring, oldest frame first. */
+static const int8_t *run_model(bg_pipeline *pipeline, uint32_t index) {
+    const bg_model *model = &pipeline->models[index];
+    const size_t frame = pipeline->chain->n_leads;
+    const size_t newest = pipeline->ring_next * frame; /* bytes before the oldest frame */
+    const size_t oldest = pipeline->window_len * frame - newest;
+    int8_t *input = bg_model_input(model, pipeline->activations);
+    memcpy(input, pipeline->ring + newest, oldest);
+    memcpy(input + oldest, pipeline->ring, newest);
+    const bg_observer observer = {pipeline->hook, pipeline->hook_context, index};
+    return bg_model_run(model, pipeline->activations, observer);
+}
+
+static void classify(bg_pipeline *pipeline, bg_decision *decision) {
+    const uint32_t index = pipeline->n_gates;
+    const bg_model *model = &pipeline->models[index];
+    const size_t n_classes = bg_tensor_bytes(&model->tensors[model->header->output]);
+    const int8_t *logits = run_model(pipeline, index);
+    int16_t best = 0;
+    int16_t second = -1;
+    for (int16_t i = 1; i < (int16_t)n_classes; i++) {
+        if (logits[i] > logits[best]) {
+            second = best;
+            best = i;
+        } else if (second < 0 || logits[i] > logits[second]) {
+            second = i;
+        }
+    }
+    decision->label = best;
+    decision->margin = (int16_t)(second < 0 ? 0 : logits[best] - logits[second]);
+}
+
+/* Decide on the window that the newest frame completed. Every gate runs, whatever the first one
+ * said: the scores are the record of why. */
+static void decide(bg_pipeline *pipeline) {
+    const uint32_t slot = (pipeline->queue_first + pipeline->queue_used) % BG_QUEUE_LEN;
+    bg_decision *decision = &pipeline->queue[slot];
+    *decision = (bg_decision){
+        .window_start = pipeline->n_frames - pipeline->window_len,
+        .accepted = true,
+        .reason = BG_REASON_OK,
+        .label = -1,
+    };
+    for (uint32_t i = 0; i < pipeline->n_gates; i++) {
+        const bg_model *gate = &pipeline->models[i];
+        decision->score[i] = bg_score(gate, run_model(pipeline, i));
+        if (decision->score[i] > gate->header->threshold) {
+            decision->accepted = false;
+            decision->reason = BG_REASON_UNFAMILIAR;
+        }
+    }
+    if (decision->accepted && pipeline->has_classifier) {
+        classify(pipeline, decision);
+    }
+    pipeline->queue_used++;
+}
+
+static void push_frame(bg_pipeline *pipeline, const int16_t *counts) {
+    if (!pipeline->primed) {
+        bg_chain_prime(pipeline->chain, pipeline->leads, counts);
+        pipeline->primed = true;
+    }
+    int8_t *codes = pipeline->ring + (size_t)pipeline->ring_next * pipeline->chain->n_leads;
+    (void)bg_chain_push(pipeline->chain, pipeline->leads, counts, codes); /* 1 : 1, one frame */
+    pipeline->ring_next = pipeline->ring_next + 1 == pipeline->window_len
+                              ? 0 : pipeline->ring_next + 1;
+    pipeline->n_frames++;
+    pipeline->until_window--;
+    if (pipeline->until_window == 0) {
+        pipeline->until_window = pipeline->hop_len;
+        decide(pipeline);
+    }
+}
+
+bg_status bg_push(bg_pipeline *pipeline, const int16_t *adc_counts, size_t n_samples) {
+    const size_t until = pipeline->until_window;
+    const size_t due = n_samples < until ? 0 : 1 + (n_samples - until) / pipeline->hop_len;
+    if (due > BG_QUEUE_LEN - pipeline->queue_used) {
+        return BG_ERR_QUEUE_FULL;
+    }
+    for (size_t i = 0; i < n_samples; i++) {
+        push_frame(pipeline, adc_counts + i * pipeline->chain->n_leads);
+    }
+    return BG_OK;
+}
+
+bool bg_poll(bg_pipeline *pipeline, bg_decision *decision) {
+    if (pipeline->queue_used == 0) {
+        return false;
+    }
+    *decision = pipeline->queue[pipeline->queue_first];
+    pipeline->queue_first = (pipeline->queue_first + 1) % BG_QUEUE_LEN;
+    pipeline->queue_used--;
+    return true;
+}

@@ -1,0 +1,142 @@
+/* Heap and flat calls for a process on this machine; nothing here decides anything. */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../bg.h"
+#include "../../score.h"
+#include "../../trace.h"
+#include "host.h"
+
+struct bgh_pipeline {
+    bg_pipeline pipeline;
+    void *arena;
+    size_t arena_bytes;
+};
+
+void bgh_sizes(uint32_t sizes[5]) {
+    sizes[0] = sizeof(bg_blob_header);
+    sizes[1] = sizeof(bg_tensor);
+    sizes[2] = sizeof(bg_layer);
+    sizes[3] = sizeof(bg_chain_settings);
+    sizes[4] = sizeof(bg_pipeline);
+}
+
+int bgh_chain_apply(const void *settings, const int16_t *adc_counts, size_t n_samples,
+                    int8_t *codes) {
+    const bg_chain_settings *chain = settings;
+    bg_chain_lead leads[BG_LEADS_MAX];
+    const bg_status status = bg_chain_check(chain);
+    if (status != BG_OK || n_samples == 0) {
+        return status;
+    }
+    bg_chain_prime(chain, leads, adc_counts);
+    for (size_t i = 0; i < n_samples; i++) {
+        codes += bg_chain_push(chain, leads, adc_counts + i * chain->n_leads, codes) *
+                 chain->n_leads;
+    }
+    return BG_OK;
+}
+
+int bgh_blob_check(const void *blob, size_t bytes, int role) {
+    return bg_blob_check(blob, bytes, (bg_role)role);
+}
+
+static void *allocate(size_t bytes) {
+    const size_t rounded = (bytes + BG_ALIGN - 1) / BG_ALIGN * BG_ALIGN;
+    void *memory = aligned_alloc(BG_ALIGN, rounded > 0 ? rounded : BG_ALIGN);
+    if (memory == NULL) {
+        abort();
+    }
+    return memory;
+}
+
+int bgh_model_run(const void *blob, size_t bytes, int role, const int8_t *windows,
+                  size_t n_windows, int8_t *outputs, int64_t *scores) {
+    bg_model model;
+    const bg_status status = bg_model_open(&model, blob, bytes, (bg_role)role);
+    if (status != BG_OK) {
+        return status;
+    }
+    const size_t window_bytes = bg_tensor_bytes(&model.tensors[model.header->input]);
+    const size_t output_bytes = bg_tensor_bytes(&model.tensors[model.header->output]);
+    int8_t *activations = allocate(model.header->activation_bytes);
+    for (size_t i = 0; i < n_windows; i++) {
+        memcpy(bg_model_input(&model, activations), windows + i * window_bytes, window_bytes);
+        const int8_t *output = bg_model_run(&model, activations, (bg_observer){0});
+        memcpy(outputs + i * output_bytes, output, output_bytes);
+        if (scores != NULL) {
+            scores[i] = bg_score(&model, output);
+        }
+    }
+    free(activations);
+    return BG_OK;
+}
+
+int bgh_model_trace(const void *blob, size_t bytes, int role, const int8_t *window,
+                    uint32_t *crcs) {
+    bg_model model;
+    const bg_status status = bg_model_open(&model, blob, bytes, (bg_role)role);
+    if (status != BG_OK) {
+        return status;
+    }
+    int8_t *activations = allocate(model.header->activation_bytes);
+    bg_trace_model(&model, activations, window, crcs);
+    free(activations);
+    return BG_OK;
+}
+
+bgh_pipeline *bgh_open(const void *const *blobs, const size_t *bytes, uint32_t n_gates,
+                       bool has_classifier, int *status) {
+    bg_blobs set = {.n_gates = n_gates};
+    for (uint32_t i = 0; i < n_gates && i < BG_GATES_MAX; i++) {
+        set.gates[i] = (bg_blob){blobs[i], bytes[i]};
+    }
+    if (has_classifier) {
+        set.classifier = (bg_blob){blobs[n_gates], bytes[n_gates]};
+    }
+    bgh_pipeline *handle = allocate(sizeof *handle);
+    handle->arena_bytes = bg_arena_bytes(&set);
+    handle->arena = allocate(handle->arena_bytes);
+    *status = bg_open(&handle->pipeline, &set, handle->arena, handle->arena_bytes);
+    if (*status != BG_OK) {
+        bgh_close(handle);
+        return NULL;
+    }
+    return handle;
+}
+
+size_t bgh_arena_bytes(const bgh_pipeline *handle) {
+    return handle->arena_bytes;
+}
+
+int bgh_push(bgh_pipeline *handle, const int16_t *adc_counts, size_t n_samples) {
+    return bg_push(&handle->pipeline, adc_counts, n_samples);
+}
+
+bool bgh_poll(bgh_pipeline *handle, bgh_decision *decision) {
+    bg_decision from;
+    if (!bg_poll(&handle->pipeline, &from)) {
+        return false;
+    }
+    *decision = (bgh_decision){
+        .window_start = from.window_start,
+        .score = {from.score[0], from.score[1]},
+        .accepted = from.accepted,
+        .reason = from.reason,
+        .label = from.label,
+        .margin = from.margin,
+    };
+    return true;
+}
+
+void bgh_reset(bgh_pipeline *handle) {
+    bg_reset(&handle->pipeline);
+}
+
+void bgh_close(bgh_pipeline *handle) {
+    free(handle->arena);
+    free(handle);
+}
