@@ -126,12 +126,14 @@ def _convert(model: Any, x: Float32Array) -> bytes:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the converter's native log off stderr; what it says is in its exceptions too."""
-    saved = os.dup(2)
-    with open(os.devnull, "w") as sink:
-        os.dup2(sink.fileno(), 2)
+    """Keep the converter's chatter off stdout and stderr; its exceptions say the same."""
+    saved = [(stream, os.dup(stream)) for stream in (1, 2)]
+    with open(os.devnull, "w") as sink, contextlib.redirect_stdout(sink):
+        for stream, _ in saved:
+            os.dup2(sink.fileno(), stream)
         try:
             yield
         finally:
-            os.dup2(saved, 2)
-            os.close(saved)
+            for stream, copy in saved:
+                os.dup2(copy, stream)
+                os.close(copy)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from datasets import SUPERCLASSES
+from datasets import SUPERCLASSES, EcgRecord, in_distribution, open_dataset
 
 from .signal_chain import SignalChain
 
@@ -144,3 +144,15 @@ def load_part(run: Path, part: str) -> TrainedPart:
         return TrainedPart(data=DataSettings(**data), **fields)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{path} must be a {part} description of format {FORMAT}: {error}") from error
+
+
+def in_distribution_records(
+    data: DataSettings, split: str, cache: Path | None = None
+) -> list[EcgRecord]:
+    """Return the records of `split` that do not carry the held-out superclass.
+
+    The one door through which training, quantization and calibration get recordings.
+    """
+    dataset = open_dataset(data.dataset, data.data, data.fs, cache)
+    records = (dataset.load(record_id, data.leads) for record_id in dataset.record_ids(split))
+    return [record for record in records if in_distribution(record, data.hold_out)]

@@ -1,0 +1,223 @@
+"""A training run made into a bundle: int8, calibrated, with golden vectors and a model card."""
+
+import hashlib
+import io
+import json
+import subprocess
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from datasets import DATASETS, EcgRecord
+from datasets.records import Int8Array
+
+from .blob import Score, read_header, with_threshold, write_blob
+from .bundle import FORMAT, MANIFEST
+from .model_card import model_card
+from .native import Role
+from .pipeline import Pipeline, run_network
+from .quantize import QuantizedModel, quantize
+from .score_rules import SCORE_RULES
+from .signal_chain import windows_of
+from .threshold import Threshold, fit_threshold
+from .training_run import (
+    PARTS,
+    DataSettings,
+    TrainedPart,
+    in_distribution_records,
+    load_part,
+    model_path,
+)
+
+RANK_CORRELATION_MIN = 0.95
+"""Least Spearman correlation of float with int8: of the filter's scores, of the classifier's logits.
+
+The one tolerance of the project; behind the int8 network everything is equal to the bit.
+"""
+N_REPRESENTATIVE = 500
+N_GOLDEN = 12
+TOOLS = ("tensorflow-cpu", "keras", "numpy", "scipy")
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """One network of the bundle, and how far int8 is from float."""
+
+    trained: TrainedPart
+    quantized: QuantizedModel
+    blob: bytes
+    rank_correlation: float
+
+    @property
+    def cost(self) -> dict[str, int]:
+        """Exact figures: of the network, of its blob, of its activations."""
+        return {
+            "n_parameters": self.quantized.graph.n_parameters,
+            "macs_per_window": self.quantized.graph.macs,
+            "blob_bytes": len(self.blob),
+            "activation_bytes": read_header(self.blob).activation_bytes,
+        }
+
+
+def pack_bundle(
+    run: Path, out: Path, alpha: float = 0.05, cache: Path | None = None
+) -> dict[str, Any]:
+    """Make the bundle `out` from the training run `run` and return its manifest.
+
+    The int8 ranges come from training windows, the threshold from the clean in-distribution
+    windows of the calibration half of the selection fold. The held-out class is in neither.
+
+    Parameters
+    ----------
+    run : folder written by `python -m nas train` and `python -m nas classifier`.
+    out : folder to make; an existing bundle there is replaced file by file, the manifest last.
+    alpha : false-reject rate of clean in-distribution windows.
+    cache : folder of the data set's cache.
+
+    Raises
+    ------
+    ValueError : a check of `quantize`, `fit_threshold` or the float parity failed.
+    FileNotFoundError : the run or its data set is incomplete.
+    """
+    trained = {part: load_part(run, part) for part in PARTS}
+    data = trained["filter"].data
+    if trained["classifier"].data != data:
+        raise ValueError(f"filter and classifier of {run} must share their data settings")
+    representative = _representative(data, trained["filter"].seed, cache)
+    gate = _network(run, "filter", trained["filter"], representative)
+    classifier = _network(run, "classifier", trained["classifier"], representative)
+
+    records = [record for record in in_distribution_records(data, "calibration", cache) if record.clean]
+    calibration = windows_of(records, data.chain, data.window_len, data.hop_len)
+    _, scores = run_network(gate.blob, Role.GATE, calibration.x)
+    threshold = fit_threshold(scores, alpha)
+    gate = replace(gate, blob=with_threshold(gate.blob, threshold.value))
+
+    manifest = _manifest(data, gate, classifier, threshold)
+    files = {
+        "filter.tflite": gate.quantized.tflite,
+        "filter.bgm": gate.blob,
+        "classifier.tflite": classifier.quantized.tflite,
+        "classifier.bgm": classifier.blob,
+        "golden.npz": _golden(gate.blob, classifier.blob, records, data.window_len),
+        "MODEL_CARD.md": model_card(manifest).encode(),
+    }
+    _write(out, files, manifest)
+    return manifest
+
+
+def _representative(data: DataSettings, seed: int, cache: Path | None) -> Int8Array:
+    """Return windows of randomly chosen training records, int8 (n_windows, window_len, n_leads)."""
+    records = in_distribution_records(data, "train", cache)
+    rng = np.random.default_rng(seed)
+    chosen = rng.permutation(len(records))[:N_REPRESENTATIVE]
+    picked = [records[i] for i in sorted(chosen)]
+    return windows_of(picked, data.chain, data.window_len, data.hop_len).x
+
+
+def _network(run: Path, part: str, trained: TrainedPart, windows: Int8Array) -> Network:
+    """Quantize one part of the run, write its blob and hold it to the float parity bound."""
+    quantized = quantize(model_path(run, part), windows, trained.data.lsb_mv)
+    output = quantized.graph.tensors[quantized.graph.output]
+    float_outputs = quantized.float_outputs.astype(np.float64)
+    if part == "filter":
+        rule = SCORE_RULES[str(trained.score_rule)]
+        constants = rule.quantize_constants(trained.score_constants, output)
+        score, role = Score(rule.code, constants), Role.GATE
+        expected = rule.score_float(float_outputs, trained.score_constants)
+    else:
+        if output.n_bytes != len(trained.classes):
+            raise ValueError(
+                f"{model_path(run, part)} must have one output a class "
+                f"({', '.join(trained.classes)}), has {output.n_bytes}"
+            )
+        score, role, expected = None, Role.CLASSIFIER, float_outputs
+    data = trained.data
+    blob = write_blob(quantized.graph, data.chain, data.hop_len, quantized.tflite, score)
+    outputs, scores = run_network(blob, role, windows)
+    found = scores if part == "filter" else outputs
+    correlation = float(stats.spearmanr(found.ravel(), expected.ravel()).statistic)
+    if not correlation >= RANK_CORRELATION_MIN:  # also refuses the NaN of constant outputs
+        raise ValueError(
+            f"int8 {part} of {run} must rank windows as the float network does "
+            f"(Spearman >= {RANK_CORRELATION_MIN}), got {correlation:.3f}"
+        )
+    return Network(trained, quantized, blob, correlation)
+
+
+def _golden(gate: bytes, classifier: bytes, records: list[EcgRecord], window_len: int) -> bytes:
+    """Return golden.npz: recorded windows and unplugged, saturated and random ones, decided."""
+    real = np.stack([record.adc_counts[:window_len] for record in records[:N_GOLDEN]])
+    shape = real.shape[1:]
+    rails = np.where(np.arange(shape[0])[:, np.newaxis] % 50 < 25, 32767, -32768)
+    noise = np.random.default_rng(0).integers(-3000, 3000, shape)
+    faults = [np.zeros(shape), np.broadcast_to(rails, shape), noise]
+    adc_counts = np.concatenate([real, np.stack(faults)]).astype(np.int16)
+    with Pipeline([gate], classifier) as pipeline:
+        decisions = []
+        for window in adc_counts:
+            pipeline.reset()
+            decisions += pipeline.push(window)
+    assert len(decisions) == len(adc_counts)
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        adc_counts=adc_counts,
+        scores=np.array([d.scores[0] for d in decisions], np.int64),
+        accepted=np.array([d.accepted for d in decisions]),
+        labels=np.array([-1 if d.label is None else d.label for d in decisions], np.int64),
+        margins=np.array([d.margin or 0 for d in decisions], np.int64),
+    )
+    return buffer.getvalue()
+
+
+def _manifest(
+    data: DataSettings, gate: Network, classifier: Network, threshold: Threshold
+) -> dict[str, Any]:
+    with Pipeline([gate.blob], classifier.blob) as pipeline:
+        arena_bytes = pipeline.arena_bytes
+    return {
+        "format": FORMAT,
+        "commit": _commit(),
+        "versions": {tool: version(tool) for tool in TOOLS},
+        "data": asdict(data),
+        "source": DATASETS[data.dataset].source,
+        "arena_bytes": arena_bytes,
+        "filter": {
+            "seed": gate.trained.seed,
+            "score_rule": gate.trained.score_rule,
+            "score_constants": gate.trained.score_constants,
+            "threshold": asdict(threshold),
+            "spearman_int8_float": round(gate.rank_correlation, 4),
+            "cost": gate.cost,
+            "training": gate.trained.details,
+        },
+        "classifier": {
+            "seed": classifier.trained.seed,
+            "classes": list(classifier.trained.classes),
+            "spearman_int8_float": round(classifier.rank_correlation, 4),
+            "cost": classifier.cost,
+            "training": classifier.trained.details,
+        },
+    }
+
+
+def _commit() -> str:
+    """Return the checkout's commit, with "-dirty" where files differ from it."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    return result.stdout.strip() if result.returncode == 0 else "unknown"
+
+
+def _write(out: Path, files: dict[str, bytes], manifest: dict[str, Any]) -> None:
+    """Write the files, then the manifest: a bundle cut short has none that matches."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / MANIFEST).unlink(missing_ok=True)
+    for name, data in files.items():
+        (out / name).write_bytes(data)
+    manifest["files"] = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    (out / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")

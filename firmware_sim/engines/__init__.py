@@ -1,0 +1,26 @@
+"""The engines: each runs the same pipeline, and all of them must give the same bits."""
+
+from .engine import Engine, EngineOpener, InstructionCounts
+from .host import HostEngine
+from .qemu import QemuEngine
+from .tflm import TflmEngine
+
+__all__ = ["ENGINES", "Engine", "EngineOpener", "InstructionCounts", "open_engine"]
+
+ENGINES: dict[str, EngineOpener] = {
+    "tflm": TflmEngine,
+    "host": HostEngine,
+    "qemu": QemuEngine,
+}
+
+
+def open_engine(name: str) -> EngineOpener:
+    """Return the opener of one engine.
+
+    Raises
+    ------
+    ValueError : there is no engine of that name.
+    """
+    if name not in ENGINES:
+        raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {name}")
+    return ENGINES[name]

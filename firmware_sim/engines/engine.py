@@ -1,0 +1,89 @@
+"""What an engine is: one way of running a bundle's pipeline."""
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self
+
+from datasets.records import Int8Array, Int16Array
+from export.bundle import Bundle
+from export.pipeline import Decision, Uint32Array
+
+
+@dataclass(frozen=True, slots=True)
+class InstructionCounts:
+    """Instructions an emulated core executed; exact to a tick of its counter.
+
+    Parameters
+    ----------
+    gate, classifier : one entry a decision; a classifier that did not run counts 0.
+    chain_total, n_chain_frames : of the signal chain and the ring, over all frames but those that
+        completed a window.
+    """
+
+    gate: tuple[float, ...]
+    classifier: tuple[float, ...]
+    chain_total: float
+    n_chain_frames: int
+
+
+class Engine(Protocol):
+    """A pipeline that takes ADC counts and gives decisions; equal input, equal decisions.
+
+    Opened by an `EngineOpener`; used as a context manager, which frees processes and memory.
+    """
+
+    def push(self, adc_counts: Int16Array) -> list[Decision]:
+        """Take int16 counts (n_samples, n_leads), any number; return the decisions they complete."""
+        ...
+
+    def reset(self) -> None:
+        """Forget the signal: the next sample starts a new recording."""
+        ...
+
+    def trace(self, network: str, window: Int8Array) -> Uint32Array:
+        """Return the CRC-32 of every layer's output for one window of codes.
+
+        `network` is "filter" or "classifier". The signal pushed so far is forgotten.
+        """
+        ...
+
+    def instructions(self) -> InstructionCounts | None:
+        """Return what was executed since opening, None where the engine cannot count."""
+        ...
+
+    def close(self) -> None:
+        """Free what the engine holds."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+class EngineOpener(Protocol):
+    """Opens an engine on a bundle; `with_filter` False runs the classifier alone."""
+
+    def __call__(self, bundle: Bundle, with_filter: bool = True) -> Engine: ...
+
+
+class ClosingEngine:
+    """The context manager every engine has."""
+
+    def close(self) -> None:
+        """Free what the engine holds."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

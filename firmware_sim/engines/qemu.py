@@ -1,0 +1,202 @@
+"""The shipped C, cross-compiled, on an emulated Cortex-M: the device's bits and instruction counts.
+
+QEMU runs under `-icount`, so its virtual time is the number of instructions executed and two runs
+are identical. Samples go in and decisions come out through two named pipes that the firmware opens
+by semihosting; `export/firmware/ports/mps2/protocol.h` is the other end.
+"""
+
+import os
+import select
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from datasets.records import Int8Array, Int16Array
+from export.blob import read_header
+from export.boards import Board, load_board
+from export.bundle import Bundle
+from export.device.image import FirmwareImage, build_image
+from export.native import FirmwareError
+from export.pipeline import Decision, Pipeline, Uint32Array, make_decision
+
+from .engine import ClosingEngine, InstructionCounts
+
+QEMU = "qemu-system-arm"
+BOARD = "qemu-m4"
+OPEN, RESET, PUSH, TRACE, QUIT = 1, 2, 3, 4, 5
+PUSH_MAX = 64  # frames a command, the firmware's buffer
+STALLED_S = 120.0  # a reply takes milliseconds; a machine this late has hung
+
+OPEN_REPLY = np.dtype([("status", "<u4"), ("pipeline_bytes", "<u4")])
+PUSH_REPLY = np.dtype(
+    [("status", "<u4"), ("n_decisions", "<u4"), ("chain_ticks", "<u4"), ("n_chain_frames", "<u4")]
+)
+DECISION_REPLY = np.dtype(
+    [
+        ("window_start", "<u8"),
+        ("score", "<i8", 2),
+        ("gate_ticks", "<u4"),
+        ("classifier_ticks", "<u4"),
+        ("label", "<i2"),
+        ("margin", "<i2"),
+        ("accepted", "u1"),
+        ("reason", "u1"),
+        ("reserved", "<u2"),
+    ]
+)
+
+
+class Machine:
+    """A QEMU process and the two pipes to it."""
+
+    def __init__(self, board: Board, elf: Path, folder: Path) -> None:
+        if shutil.which(QEMU) is None:
+            raise ValueError(
+                f"{QEMU} must be installed, it is not: "
+                "apt-get install --no-install-recommends qemu-system-arm"
+            )
+        for name in ("in", "out"):
+            os.mkfifo(folder / name)
+        # Read-write, so that opening does not wait for QEMU and QEMU sees no end between commands.
+        self._to = os.open(folder / "in", os.O_RDWR)
+        self._from = os.open(folder / "out", os.O_RDONLY | os.O_NONBLOCK)
+        self._log = (folder / "qemu.log").open("w+")
+        command = [QEMU, "-M", board.machine, "-display", "none", "-monitor", "none"]
+        command += ["-serial", "none", "-semihosting-config", "enable=on,target=native"]
+        command += ["-icount", f"shift={board.icount_shift}", "-kernel", str(elf)]
+        self._process = subprocess.Popen(
+            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
+        )
+
+    def send(self, command: int, argument: int = 0, payload: bytes = b"") -> None:
+        """Write one command; the firmware reads all of it before it replies."""
+        data = np.array([command, argument], "<u4").tobytes() + payload
+        while data:
+            data = data[os.write(self._to, data) :]
+
+    def receive(self, dtype: np.dtype[np.void] | type[np.uint32], count: int = 1) -> np.ndarray:
+        """Read `count` records of a reply.
+
+        Raises
+        ------
+        RuntimeError : the machine ended or hung instead.
+        """
+        wanted = np.dtype(dtype).itemsize * count
+        data = b""
+        last_s = time.monotonic()
+        while len(data) < wanted:
+            ready, _, _ = select.select([self._from], [], [], 0.2)
+            piece = os.read(self._from, wanted - len(data)) if ready else b""
+            if piece:
+                data += piece
+                last_s = time.monotonic()
+            elif self._process.poll() is not None:
+                raise RuntimeError(
+                    f"{QEMU} ended with exit code {self._process.returncode}: {self._output()}"
+                )
+            elif time.monotonic() - last_s > STALLED_S:
+                raise RuntimeError(f"{QEMU} gave no reply for {STALLED_S:g} s: {self._output()}")
+        return np.frombuffer(data, dtype, count)
+
+    def _output(self) -> str:
+        self._log.seek(0)
+        return self._log.read().strip() or "no message"
+
+    def close(self) -> None:
+        """End the process, whatever it is doing."""
+        if self._process.poll() is None:
+            self.send(QUIT)
+            try:
+                self._process.wait(5)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        os.close(self._to)
+        os.close(self._from)
+        self._log.close()
+
+
+class QemuEngine(ClosingEngine):
+    """An emulated board that runs the image the bundle builds."""
+
+    def __init__(self, bundle: Bundle, with_filter: bool = True) -> None:
+        self._board = load_board(BOARD)
+        self._header = read_header(bundle.filter_blob)
+        self._n_layers = {
+            "filter": self._header.n_layers,
+            "classifier": read_header(bundle.classifier_blob).n_layers,
+        }
+        self._networks = ["filter", "classifier"] if with_filter else ["classifier"]
+        self._gate_ticks: list[int] = []
+        self._classifier_ticks: list[int] = []
+        self._chain_ticks = self._n_chain_frames = 0
+        with Pipeline([bundle.filter_blob], bundle.classifier_blob) as pipeline:
+            arena_bytes = pipeline.arena_bytes
+        self._folder = tempfile.TemporaryDirectory(prefix="beatgate-")
+        folder = Path(self._folder.name)
+        self.image: FirmwareImage = build_image(
+            bundle.filter_blob, bundle.classifier_blob, arena_bytes, self._board, folder
+        )
+        self._machine = Machine(self._board, self.image.elf, folder)
+        self._machine.send(OPEN, int(with_filter))
+        reply = self._machine.receive(OPEN_REPLY)[0]
+        if reply["status"]:
+            self.close()
+            raise FirmwareError(f"{bundle.path} on {BOARD}", int(reply["status"]))
+
+    def push(self, adc_counts: Int16Array) -> list[Decision]:
+        """Take int16 counts (n_samples, n_leads); return the decisions they complete."""
+        counts = np.ascontiguousarray(adc_counts, "<i2")
+        if counts.ndim != 2 or counts.shape[1] != self._header.n_leads:
+            raise ValueError(
+                f"adc_counts must be (n_samples, {self._header.n_leads}), got {counts.shape}"
+            )
+        decisions = []
+        for start in range(0, len(counts), PUSH_MAX):
+            chunk = counts[start : start + PUSH_MAX]
+            self._machine.send(PUSH, len(chunk), chunk.tobytes())
+            reply = self._machine.receive(PUSH_REPLY)[0]
+            if reply["status"]:
+                raise FirmwareError(f"the pipeline on {BOARD}", int(reply["status"]))
+            self._chain_ticks += int(reply["chain_ticks"])
+            self._n_chain_frames += int(reply["n_chain_frames"])
+            rows = self._machine.receive(DECISION_REPLY, int(reply["n_decisions"]))
+            decisions += [self._decision(row) for row in rows]
+        return decisions
+
+    def _decision(self, row: np.void) -> Decision:
+        self._gate_ticks.append(int(row["gate_ticks"]))
+        self._classifier_ticks.append(int(row["classifier_ticks"]))
+        scores = row["score"][: len(self._networks) - 1]
+        return make_decision(
+            row["window_start"], scores, row["accepted"], row["reason"], row["label"], row["margin"]
+        )
+
+    def reset(self) -> None:
+        """Forget the signal."""
+        self._machine.send(RESET)
+
+    def trace(self, network: str, window: Int8Array) -> Uint32Array:
+        """Return the CRC-32 of every layer's output for one window of codes."""
+        self._machine.send(TRACE, self._networks.index(network), window.tobytes())
+        return self._machine.receive(np.uint32, self._n_layers[network])
+
+    def instructions(self) -> InstructionCounts | None:
+        """Return what the core has executed since opening."""
+        count = self._board.instructions
+        return InstructionCounts(
+            gate=tuple(map(count, self._gate_ticks)),
+            classifier=tuple(map(count, self._classifier_ticks)),
+            chain_total=count(self._chain_ticks),
+            n_chain_frames=self._n_chain_frames,
+        )
+
+    def close(self) -> None:
+        """End the emulation and remove its folder."""
+        if hasattr(self, "_machine"):
+            self._machine.close()
+        self._folder.cleanup()
