@@ -65,9 +65,7 @@ class EcgRecord:
             )
         for name, value in (("fs", self.fs), ("adc_gain", self.adc_gain)):
             if not (np.isfinite(value) and value > 0):
-                raise ValueError(
-                    f"{name} must be positive, got {value} in record {self.record_id}"
-                )
+                raise ValueError(f"{name} must be positive, got {value} in record {self.record_id}")
         unknown = self.superclasses - set(SUPERCLASSES)
         if unknown:
             raise ValueError(

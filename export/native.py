@@ -11,7 +11,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -72,8 +71,10 @@ def firmware_sources() -> list[Path]:
     return sorted([*FIRMWARE.glob("*.c"), *FIRMWARE.glob("kernels/*.c")])
 
 
-def build_library(extra_flags: Sequence[str] = ()) -> Path:
+def build_library() -> Path:
     """Compile the runtime and the host port into one shared library and return its path.
+
+    BEATGATE_CFLAGS adds compiler flags, such as the sanitizers'.
 
     Raises
     ------
@@ -81,7 +82,7 @@ def build_library(extra_flags: Sequence[str] = ()) -> Path:
     """
     headers = sorted([*FIRMWARE.glob("*.h"), *FIRMWARE.glob("kernels/*.h"), HOST_PORT / "host.h"])
     sources = [*firmware_sources(), HOST_PORT / "host.c"]
-    flags = [*HOST_FLAGS, *extra_flags]
+    flags = [*HOST_FLAGS, *os.environ.get("BEATGATE_CFLAGS", "").split()]
     digest = hashlib.sha256(" ".join(flags).encode())
     for path in [*headers, *sources]:
         digest.update(path.read_bytes())

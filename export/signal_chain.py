@@ -157,7 +157,7 @@ def windows_of(
                 f"got {', '.join(record.leads)} in record {record.record_id}"
             )
         codes = chain.apply(record.adc_counts)
-        for start in window_starts(len(codes), window_len, hop_len):
+        for start in window_starts(len(codes), window_len, hop_len, record.record_id):
             x.append(codes[start : start + window_len])
             owners.append(record)
             starts.append(int(start))

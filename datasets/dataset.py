@@ -1,0 +1,92 @@
+"""What a data set is to the rest of the project, and the card that describes it in `DATASETS`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from .records import EcgRecord
+
+
+class Dataset(Protocol):
+    """Recordings of one data set at one sample rate, open for reading.
+
+    Attributes
+    ----------
+    name, source : the data set's name; its citation, licence and version.
+    fs : sample rate in Hz of every record.
+    leads : canonical names of the leads every record has.
+    n_listed, n_absent : records the data set lists; those of them that are not on this disk.
+    unreadable : record_id -> why its file cannot be used; such a record is not in `record_ids`.
+    """
+
+    name: str
+    source: str
+    fs: float
+    leads: tuple[str, ...]
+    n_listed: int
+    n_absent: int
+    unreadable: dict[str, str]
+
+    def record_ids(self, split: str | None = None) -> list[str]:
+        """Return the ids of the records of `split`, or of all, that `load` can read.
+
+        Raises
+        ------
+        ValueError : `split` is unknown, or none of its records can be read.
+        """
+        ...
+
+    def load(self, record_id: str, leads: Sequence[str] | None = None) -> EcgRecord:
+        """Return one record with `leads` in the order asked for, or with all its leads.
+
+        Raises
+        ------
+        ValueError : the record is not listed or not usable, or a lead is not there.
+        FileNotFoundError : the record is listed and its file is absent.
+        """
+        ...
+
+
+class OpenDataset(Protocol):
+    """What opens one data set."""
+
+    def __call__(self, data: str | Path | None, fs: float, cache: str | Path | None) -> Dataset:
+        """Open it; parameters as in `datasets.open_dataset`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetCard:
+    """One entry of `DATASETS`: what `python -m datasets list` shows, and how to open it.
+
+    Parameters
+    ----------
+    about, size : one line each.
+    leads, fs : what it can be opened with.
+    licence, citation : of the recordings.
+    open : called with a rate out of `fs`; the card itself checks that and is called instead.
+    """
+
+    name: str
+    about: str
+    leads: tuple[str, ...]
+    fs: tuple[float, ...]
+    size: str
+    licence: str
+    citation: str
+    open: OpenDataset
+
+    @property
+    def source(self) -> str:
+        """Citation and licence in one line."""
+        return f"{self.citation} Licence: {self.licence}."
+
+    def __call__(
+        self, data: str | Path | None = None, fs: float = 100.0, cache: str | Path | None = None
+    ) -> Dataset:
+        """Open the data set; parameters as in `datasets.open_dataset`."""
+        if fs not in self.fs:
+            rates = " or ".join(f"{rate:g}" for rate in self.fs)
+            raise ValueError(f"fs of {self.name} must be {rates} Hz, got {fs:g}")
+        return self.open(data, fs, cache)

@@ -1,0 +1,81 @@
+"""`python -m export`: bundles from training runs, and the boards they run on."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from datasets.command_line import App, print_json
+
+from .boards import board_names, load_board
+
+app = App("Make bundles from training runs; list the boards they run on.")
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+
+
+@app.command()
+def bundle(
+    run: Annotated[Path, typer.Argument(help="Training run, runs/NAME.")],
+    out: Annotated[Path, typer.Option(help="Bundle to make, such as build/NAME.")],
+    alpha: Annotated[
+        float, typer.Option(help="False-reject rate of clean in-distribution windows.")
+    ] = 0.05,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder for the cache of signals; default beside the data.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Quantize a run to int8, calibrate its threshold and write the bundle.
+
+    Examples
+    --------
+    python -m export bundle runs/demo --out build/demo
+    python -m export bundle runs/hyp --out build/hyp --alpha 0.02
+    """
+    from .pack import pack_bundle
+
+    manifest = pack_bundle(run, out, alpha, cache)
+    if as_json:
+        print_json({"bundle": str(out), **manifest})
+        return
+    gate, classifier = manifest["filter"], manifest["classifier"]
+    threshold = gate["threshold"]
+    print(f"bundle      {out}")
+    for name, part in (("filter", gate), ("classifier", classifier)):
+        cost = part["cost"]
+        print(
+            f"{name:<11} {cost['n_parameters']:,} parameters, {cost['macs_per_window']:,} MACs a "
+            f"window, blob {cost['blob_bytes']:,} bytes, int8 ranks as float: Spearman "
+            f"{part['spearman_int8_float']:.3f}"
+        )
+    print(
+        f"threshold   {threshold['value']:,} for {threshold['alpha']:.1%} false rejects, from "
+        f"{threshold['n_calibration']:,} clean in-distribution windows"
+    )
+    print(f"arena       {manifest['arena_bytes']:,} bytes")
+
+
+@app.command()
+def boards(as_json: JsonOption = False) -> None:
+    """List the boards that firmware can be built for.
+
+    Examples
+    --------
+    python -m export boards
+    python -m export boards --json
+    """
+    found = [load_board(name) for name in board_names()]
+    if as_json:
+        print_json({"boards": [asdict(board) for board in found]})
+        return
+    for board in found:
+        print(
+            f"{board.name:<10} {board.cpu:<11} {board.clock_hz / 1e6:g} MHz  flash "
+            f"{board.flash_bytes // 1024} KiB  RAM {board.ram_bytes // 1024} KiB  {board.summary}"
+        )
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,424 @@
+"""What a replay says of the filter and of the classifier behind it, each figure with its interval.
+
+The definitions, in the words the report prints, are `DEFINITIONS`.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from datasets import SUPERCLASSES
+from datasets.records import BoolArray, FloatArray, Int64Array
+from export.bundle import Bundle
+
+from .bootstrap import Estimate, PatientBootstrap, Ranking
+from .engines import InstructionCounts
+from .replay import Replay
+
+N_RESAMPLES = 1000
+ESTIMATE_CLOCK_HZ = 64_000_000
+ESTIMATE_CYCLES_PER_INSTRUCTION = 1.0
+AGAINST = ("all", "norm", "abnormal")
+VARIANTS = ("multi_label", "single_label")
+
+DEFINITIONS = {
+    "Unseen": "A window is unseen when its record carries the held-out superclass, alone or "
+    "beside others.",
+    "In distribution (ID)": "A window is in distribution when its record carries at least one "
+    "superclass and not the held-out one. Records without any superclass are left out of every "
+    "figure.",
+    "Multi-label, single-label": "Multi-label: all records. Single-label: only records with "
+    "exactly one superclass.",
+    "Against": "Unseen windows are compared with all ID windows, with those whose only superclass "
+    "is NORM, and with the abnormal ones (ID without NORM).",
+    "AUROC, AUPRC, FPR at 95 % TPR": "AUROC: how often an unseen window scores higher than an ID "
+    "window; 0.5 is chance. AUPRC: average precision; chance gets the share of unseen windows. "
+    "FPR at 95 % TPR: the share of ID windows rejected by the threshold that rejects 95 % of the "
+    "unseen ones.",
+    "True and false rejects": "True rejects: share of the unseen windows that the filter rejects "
+    "at the bundle's threshold. False rejects: the same of ID windows, of clean ones (no noise "
+    "remark by the data set's authors) and of noisy ones (with a remark).",
+    "Coverage": "Share of the windows that the filter accepts: the share that is diagnosed at all.",
+    "Accuracy": "A diagnosis is right when the label is among its record's superclasses; every "
+    "diagnosis of an unseen window counts as wrong. With the filter only accepted windows count, "
+    "so read it with the coverage; it also depends on the mix of ID and unseen windows.",
+    "Interval": "95 % percentile intervals over patients drawn with replacement, each with all of "
+    "its windows. Where all windows agree: exact binomial intervals over patients.",
+    "Age": "Patient age as a score is a baseline that has not seen the ECG; windows without an age "
+    "are left out of it.",
+    "Instructions": "Counted on the emulated core, exactly repeatable. Milliseconds and load are "
+    "an estimate: one instruction a cycle at 64 MHz, which flash wait states and branches exceed.",
+}
+"""What every figure means, in plain words."""
+
+
+class ImageSizes(Protocol):
+    """What `measure` needs of a `FirmwareImage`."""
+
+    @property
+    def flash_bytes(self) -> int:
+        """Flash the image takes."""
+        ...
+
+    @property
+    def ram_bytes(self) -> int:
+        """RAM the image takes, with the stack."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Which windows are what; bool (n_windows,) each, defined in `DEFINITIONS`.
+
+    Parameters
+    ----------
+    labelled : the record carries a superclass; single : exactly one.
+    unseen, in_distribution : they part `labelled` in two.
+    norm, abnormal : in distribution and nothing but NORM; in distribution without NORM.
+    row_names : in-distribution superclasses, "several", "unseen (HYP)": rows of the confusion.
+    rows : int64 (n_windows,), index into `row_names`, -1 where the record carries no superclass.
+    """
+
+    labelled: BoolArray
+    single: BoolArray
+    unseen: BoolArray
+    in_distribution: BoolArray
+    norm: BoolArray
+    abnormal: BoolArray
+    row_names: tuple[str, ...]
+    rows: Int64Array
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """What was replayed, counted; `n_short_records` were shorter than a window."""
+
+    n_records: int
+    n_patients: int
+    n_windows: int
+    n_in_distribution: int
+    n_in_distribution_noisy: int
+    n_unseen: int
+    n_without_superclass: int
+    n_short_records: int
+
+
+@dataclass(frozen=True, slots=True)
+class RejectRates:
+    """What the filter rejects at the bundle's threshold."""
+
+    true_rejects_unseen: Estimate
+    false_rejects_clean: Estimate
+    false_rejects_noisy: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Separation:
+    """Unseen windows against one group of in-distribution windows; age on the same records."""
+
+    variant: str
+    against: str
+    score: Ranking
+    age: Ranking
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifierRates:
+    """The classifier without the filter and behind it; gains are in percentage points, paired."""
+
+    accuracy_without_filter: Estimate
+    accuracy_with_filter: Estimate
+    gain_points: Estimate
+    in_distribution_without_filter: Estimate
+    in_distribution_with_filter: Estimate
+    in_distribution_gain_points: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """Windows by truth (rows) and by label (columns); the last column of `after` is "rejected"."""
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    before: tuple[tuple[int, ...], ...]
+    after: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Instructions:
+    """Instructions on the emulated core.
+
+    Parameters
+    ----------
+    gate_median, gate_max : a window.
+    classifier_median, classifier_max : a window that was diagnosed; None where none was.
+    chain_per_sample, chain_per_window : of the signal chain, a frame of all leads and a window.
+    per_ecg_second : everything, for a second of ECG at the bundle's hop and the replay's coverage.
+    per_ecg_second_without_filter : the same where the classifier sees every window.
+    gate_ms_estimate, classifier_ms_estimate, load_estimate : at `estimate_clock_hz` and
+        `estimate_cycles_per_instruction`; load is the busy share of the core.
+    """
+
+    gate_median: float
+    gate_max: float
+    classifier_median: float | None
+    classifier_max: float | None
+    chain_per_sample: float | None
+    chain_per_window: float | None
+    per_ecg_second: float | None
+    per_ecg_second_without_filter: float | None
+    estimate_clock_hz: int
+    estimate_cycles_per_instruction: float
+    gate_ms_estimate: float
+    classifier_ms_estimate: float | None
+    load_estimate: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes; flash and RAM are None where no image was built."""
+
+    flash_bytes: int | None
+    ram_bytes: int | None
+    arena_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationReport:
+    """Everything measured in one replay; `DEFINITIONS` says what each figure means.
+
+    Parameters
+    ----------
+    hold_out, classes : of the bundle.
+    threshold : integer the C compares; alpha, n_calibration : how it was fitted.
+    seed, n_resamples : of the bootstrap.
+    coverage_by_truth : by `Groups.row_names`.
+    rejects : by `VARIANTS`.
+    separations : by variant, then by `AGAINST`.
+    instructions : None where the engine does not count.
+    unseen_missing : why the figures of unseen windows are null; None where they are not.
+    """
+
+    hold_out: str | None
+    classes: tuple[str, ...]
+    threshold: int
+    alpha: float
+    n_calibration: int
+    seed: int
+    n_resamples: int
+    mix: Mix
+    coverage: Estimate
+    coverage_by_truth: dict[str, Estimate]
+    rejects: dict[str, RejectRates]
+    separations: tuple[Separation, ...]
+    classifier: ClassifierRates
+    confusion: Confusion
+    instructions: Instructions | None
+    memory: Memory
+    unseen_missing: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as JSON values, without NaN: what cannot be measured is None."""
+        return asdict(self)
+
+
+def measure(
+    replay: Replay,
+    bundle: Bundle,
+    image: ImageSizes | None = None,
+    seed: int = 0,
+    n_resamples: int = N_RESAMPLES,
+) -> SimulationReport:
+    """Return every figure of a replay.
+
+    Parameters
+    ----------
+    replay : decisions beside truth; bundle : what was replayed.
+    image : sizes of the firmware image, where one was built.
+    seed, n_resamples : of the patient bootstrap.
+    """
+    groups = group_windows(replay, bundle)
+    bootstrap = PatientBootstrap(replay.subject_ids, seed, n_resamples)
+    threshold = bundle.manifest["filter"]["threshold"]
+    return SimulationReport(
+        hold_out=bundle.data.hold_out,
+        classes=bundle.classes,
+        threshold=int(threshold["value"]),
+        alpha=float(threshold["alpha"]),
+        n_calibration=int(threshold["n_calibration"]),
+        seed=seed,
+        n_resamples=n_resamples,
+        mix=_mix(replay, groups),
+        coverage=bootstrap.rate(replay.accepted, groups.labelled),
+        coverage_by_truth={
+            name: bootstrap.rate(replay.accepted, groups.rows == row)
+            for row, name in enumerate(groups.row_names)
+        },
+        rejects=_rejects(replay, groups, bootstrap),
+        separations=_separations(replay, groups, bootstrap),
+        classifier=_classifier_rates(replay, bundle, groups, bootstrap),
+        confusion=_confusion(replay, bundle, groups),
+        instructions=_instructions(replay, bundle),
+        memory=Memory(
+            flash_bytes=None if image is None else image.flash_bytes,
+            ram_bytes=None if image is None else image.ram_bytes,
+            arena_bytes=int(bundle.manifest["arena_bytes"]),
+        ),
+        unseen_missing=_unseen_missing(groups, bundle.data.hold_out),
+    )
+
+
+def group_windows(replay: Replay, bundle: Bundle) -> Groups:
+    """Return which windows of `replay` are unseen and which in distribution, and so on."""
+    hold_out = bundle.data.hold_out
+    n_carried = replay.truth.sum(axis=1)
+    labelled, single = n_carried > 0, n_carried == 1
+    unseen = np.zeros(len(replay), np.bool_)
+    if hold_out is not None:
+        unseen = replay.truth[:, SUPERCLASSES.index(hold_out)]
+    in_distribution = labelled & ~unseen
+    carries_norm = replay.truth[:, SUPERCLASSES.index("NORM")]
+    names = [name for name in SUPERCLASSES if name != hold_out]
+    rows = np.full(len(replay), -1, np.int64)
+    for row, name in enumerate(names):
+        rows[in_distribution & single & replay.truth[:, SUPERCLASSES.index(name)]] = row
+    rows[in_distribution & ~single] = len(names)
+    rows[unseen] = len(names) + 1
+    last = ("several",) if hold_out is None else ("several", f"unseen ({hold_out})")
+    return Groups(
+        labelled=labelled,
+        single=single,
+        unseen=unseen,
+        in_distribution=in_distribution,
+        norm=in_distribution & single & carries_norm,
+        abnormal=in_distribution & ~carries_norm,
+        row_names=(*names, *last),
+        rows=rows,
+    )
+
+
+def right_diagnoses(replay: Replay, bundle: Bundle, groups: Groups) -> BoolArray:
+    """Return where the classifier, run on every window, is right; never on an unseen window."""
+    columns = np.array([SUPERCLASSES.index(name) for name in bundle.classes])
+    carried = replay.truth[np.arange(len(replay)), columns[replay.labels_alone]]
+    return np.asarray(carried & groups.in_distribution)
+
+
+def _mix(replay: Replay, groups: Groups) -> Mix:
+    return Mix(
+        n_records=len(np.unique(replay.record_ids)),
+        n_patients=len(np.unique(replay.subject_ids)),
+        n_windows=len(replay),
+        n_in_distribution=int(groups.in_distribution.sum()),
+        n_in_distribution_noisy=int((groups.in_distribution & ~replay.clean).sum()),
+        n_unseen=int(groups.unseen.sum()),
+        n_without_superclass=int((~groups.labelled).sum()),
+        n_short_records=replay.n_short,
+    )
+
+
+def _of_variant(groups: Groups, variant: str) -> BoolArray:
+    return groups.single if variant == "single_label" else groups.labelled
+
+
+def _rejects(replay: Replay, groups: Groups, bootstrap: PatientBootstrap) -> dict[str, RejectRates]:
+    rates = {}
+    for variant in VARIANTS:
+        known = groups.in_distribution & _of_variant(groups, variant)
+        unseen = groups.unseen & _of_variant(groups, variant)
+        true_rejects, clean, noisy = (
+            bootstrap.rate(~replay.accepted, among)
+            for among in (unseen, known & replay.clean, known & ~replay.clean)
+        )
+        rates[variant] = RejectRates(true_rejects, clean, noisy)
+    return rates
+
+
+def _separations(
+    replay: Replay, groups: Groups, bootstrap: PatientBootstrap
+) -> tuple[Separation, ...]:
+    negatives = {"all": groups.in_distribution, "norm": groups.norm, "abnormal": groups.abnormal}
+    scores, aged = replay.scores.astype(np.float64), np.isfinite(replay.ages)
+    separations = []
+    for variant in VARIANTS:
+        chosen = _of_variant(groups, variant)
+        for against in AGAINST:
+            positive, negative = groups.unseen & chosen, negatives[against] & chosen
+            score = bootstrap.ranking(scores, positive, negative)
+            age = bootstrap.ranking(replay.ages, positive & aged, negative & aged)
+            separations.append(Separation(variant, against, score, age))
+    return tuple(separations)
+
+
+def _classifier_rates(
+    replay: Replay, bundle: Bundle, groups: Groups, bootstrap: PatientBootstrap
+) -> ClassifierRates:
+    right = right_diagnoses(replay, bundle, groups)
+    both = []
+    for among in (groups.labelled, groups.in_distribution):
+        accepted = among & replay.accepted
+        both += [
+            bootstrap.rate(right, among),
+            bootstrap.rate(right, accepted),
+            bootstrap.gain_points(right, among, accepted),
+        ]
+    return ClassifierRates(*both)
+
+
+def _confusion(replay: Replay, bundle: Bundle, groups: Groups) -> Confusion:
+    n_rows, n_classes = len(groups.row_names), len(bundle.classes)
+    labels_by_table = {
+        "before": replay.labels_alone,
+        "after": np.where(replay.accepted, replay.labels, n_classes),
+    }
+    tables = {}
+    for name, labels in labels_by_table.items():
+        cells = np.zeros((n_rows, n_classes + (name == "after")), np.int64)
+        np.add.at(cells, (groups.rows[groups.labelled], labels[groups.labelled]), 1)
+        tables[name] = tuple(tuple(row) for row in cells.tolist())
+    return Confusion(groups.row_names, (*bundle.classes, "rejected"), **tables)
+
+
+def _instructions(replay: Replay, bundle: Bundle) -> Instructions | None:
+    counts, alone = replay.instructions, replay.instructions_alone
+    if counts is None:
+        return None
+    gate, classifier = np.array(counts.gate), np.array(counts.classifier)
+    ran = classifier[classifier > 0]
+    per_sample = counts.chain_total / counts.n_chain_frames if counts.n_chain_frames else None
+    cycle_ms = 1000 * ESTIMATE_CYCLES_PER_INSTRUCTION / ESTIMATE_CLOCK_HZ
+    per_second = _per_ecg_second(counts, bundle)
+    classifier_median = float(np.median(ran)) if len(ran) else None
+    return Instructions(
+        gate_median=float(np.median(gate)),
+        gate_max=float(gate.max()),
+        classifier_median=classifier_median,
+        classifier_max=float(ran.max()) if len(ran) else None,
+        chain_per_sample=per_sample,
+        chain_per_window=None if per_sample is None else per_sample * bundle.data.window_len,
+        per_ecg_second=per_second,
+        per_ecg_second_without_filter=None if alone is None else _per_ecg_second(alone, bundle),
+        estimate_clock_hz=ESTIMATE_CLOCK_HZ,
+        estimate_cycles_per_instruction=ESTIMATE_CYCLES_PER_INSTRUCTION,
+        gate_ms_estimate=float(np.median(gate)) * cycle_ms,
+        classifier_ms_estimate=None if classifier_median is None else classifier_median * cycle_ms,
+        load_estimate=None if per_second is None else per_second * cycle_ms / 1000,
+    )
+
+
+def _per_ecg_second(counts: InstructionCounts, bundle: Bundle) -> float | None:
+    """Return the instructions one second of ECG takes; a rejected window has no classifier run."""
+    if not counts.n_chain_frames:
+        return None
+    windows: FloatArray = np.array(counts.gate) + np.array(counts.classifier)
+    chain = counts.chain_total / counts.n_chain_frames * bundle.data.fs
+    return float(windows.mean() / bundle.data.hop_s + chain)
+
+
+def _unseen_missing(groups: Groups, hold_out: str | None) -> str | None:
+    if hold_out is None:
+        return "The bundle was trained on all superclasses (nothing held out): no class is unseen."
+    if not groups.unseen.any():
+        return f"No replayed record carries {hold_out}, the superclass that was held out."
+    return None

@@ -1,0 +1,209 @@
+"""`python -m nas`: train the filter and the diagnostic classifier of a run."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from datasets import DATASETS, Dataset, open_dataset
+from datasets.command_line import App, print_json
+from export.training_run import DataSettings, TrainedPart
+
+from . import classifier as classifiers
+from .detectors import DETECTORS
+from .job import Job
+from .plan import TrainingPlan
+from .training_data import describe_data, familiar_windows
+
+app = App("Train the filter and the diagnostic classifier of a run.")
+
+DatasetOption = Annotated[str, typer.Option(help=f"Data set: {', '.join(DATASETS)}.")]
+DataOption = Annotated[str | None, typer.Option(help="Folder the data set was downloaded to.")]
+LeadsOption = Annotated[str, typer.Option(help="Lead names with commas between, such as I,II.")]
+HoldOutOption = Annotated[
+    str | None, typer.Option(help="Superclass that training never sees; default none.")
+]
+RunOption = Annotated[Path, typer.Option(help="Folder of the run, such as runs/NAME.")]
+EpochsOption = Annotated[
+    int | None, typer.Option(help="Passes over the training windows; default the network's own.")
+]
+SeedOption = Annotated[int, typer.Option(help="Same seed, same weights.")]
+FsOption = Annotated[float, typer.Option(help="Sample rate of the recordings in Hz.")]
+HighpassOption = Annotated[
+    float, typer.Option(help="Corner of the high-pass in Hz, 0.05 to 0.5 in ECG practice.")
+]
+CacheOption = Annotated[
+    Path | None, typer.Option(help="Folder for the cache of signals; default beside the data.")
+]
+DetectorOption = Annotated[str, typer.Option(help=f"Detector: {', '.join(DETECTORS)}.")]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Train again where the run is finished.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+
+
+@app.command()
+def train(
+    run: RunOption,
+    dataset: DatasetOption = "synthetic",
+    data: DataOption = None,
+    leads: LeadsOption = "I",
+    hold_out: HoldOutOption = None,
+    detector: DetectorOption = "deep_svdd",
+    epochs: EpochsOption = None,
+    seed: SeedOption = 0,
+    fs: FsOption = 100.0,
+    highpass_hz: HighpassOption = 0.5,
+    cache: CacheOption = None,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train the filter of a run: a detector that sees in-distribution windows and no labels.
+
+    Interrupted, the same command goes on after the last whole epoch.
+
+    Examples
+    --------
+    python -m nas train --run runs/demo
+    python -m nas train --run runs/hyp --dataset ptbxl --data ~/ptbxl --leads I --hold-out HYP
+    """
+    if detector not in DETECTORS:
+        raise ValueError(f"detector must be one of {', '.join(DETECTORS)}, got {detector}")
+    chosen = DETECTORS[detector]
+    params = chosen.Params()
+    opened, settings = _open(dataset, data, leads, hold_out, fs, highpass_hz, cache)
+    network = {"detector": detector, "params": asdict(params)}
+    job = Job(run, "filter", settings, seed, _plan(chosen.PLAN, epochs), network, overwrite)
+    trained = job.finished()
+    if trained is None:
+        batch = familiar_windows(opened, settings, "train")
+        with _keras(job):
+            from .filter import train_filter
+
+            trained = train_filter(job, chosen, params, batch)
+    else:
+        _say_already_trained(job)
+    _report(job, trained, as_json)
+
+
+@app.command()
+def classifier(
+    run: RunOption,
+    dataset: DatasetOption = "synthetic",
+    data: DataOption = None,
+    leads: LeadsOption = "I",
+    hold_out: HoldOutOption = None,
+    epochs: EpochsOption = None,
+    seed: SeedOption = 0,
+    fs: FsOption = 100.0,
+    highpass_hz: HighpassOption = 0.5,
+    cache: CacheOption = None,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train the diagnostic classifier of a run: one logit a superclass, none for the held-out one.
+
+    Reports the AUROC of each class on the clean records of the calibration split. Interrupted, the
+    same command goes on after the last whole epoch.
+
+    Examples
+    --------
+    python -m nas classifier --run runs/demo
+    python -m nas classifier --run runs/hyp --dataset ptbxl --data ~/ptbxl --leads I --hold-out HYP
+    """
+    params = classifiers.Params()
+    opened, settings = _open(dataset, data, leads, hold_out, fs, highpass_hz, cache)
+    network = {"params": asdict(params)}
+    plan = _plan(classifiers.PLAN, epochs)
+    job = Job(run, "classifier", settings, seed, plan, network, overwrite)
+    trained = job.finished()
+    if trained is None:
+        batch = familiar_windows(opened, settings, "train")
+        calibration = familiar_windows(opened, settings, "calibration", clean_only=True)
+        with _keras(job):
+            trained = classifiers.train_classifier(job, params, batch, calibration)
+    else:
+        _say_already_trained(job)
+    _report(job, trained, as_json)
+
+
+def _open(
+    dataset: str,
+    data: str | None,
+    leads: str,
+    hold_out: str | None,
+    fs: float,
+    highpass_hz: float,
+    cache: Path | None,
+) -> tuple[Dataset, DataSettings]:
+    """Return the data set and what a run keeps of these options."""
+    opened = open_dataset(dataset, data, fs, cache)
+    names = tuple(name.strip() for name in leads.split(",") if name.strip())
+    return opened, describe_data(opened, data, names, hold_out, highpass_hz)
+
+
+def _plan(plan: TrainingPlan, epochs: int | None) -> TrainingPlan:
+    return plan if epochs is None else replace(plan, epochs=epochs)
+
+
+@contextmanager
+def _keras(job: Job) -> Iterator[None]:
+    """Make Keras and the run folder ready, and say on Ctrl-C what happens next."""
+    _import_keras()
+    job.run.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on after the last whole epoch", file=sys.stderr)
+        raise
+
+
+def _import_keras() -> None:
+    """Import Keras with stderr closed: TensorFlow's first lines heed no log level."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    saved = os.dup(2)
+    with open(os.devnull, "w") as sink:
+        os.dup2(sink.fileno(), 2)
+        try:
+            import keras  # noqa: F401
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+def _say_already_trained(job: Job) -> None:
+    print(
+        f"{job.run} already holds this {job.part}, nothing trained; --overwrite trains it again",
+        file=sys.stderr,
+    )
+
+
+def _report(job: Job, trained: TrainedPart, as_json: bool) -> None:
+    """Print what was trained: a JSON object, or a few lines."""
+    if as_json:
+        print_json({"run": str(job.run), "part": job.part, **asdict(trained)})
+        return
+    history = trained.details["history"]
+    print(
+        f"{job.run}/{job.part}: {trained.details['n_parameters']:,} parameters, "
+        f"{trained.details['n_train_windows']:,} windows, loss {history['loss'][0]:.4g} -> "
+        f"{history['loss'][-1]:.4g} in {len(history['loss'])} epochs"
+    )
+    if job.part == "filter":
+        print(
+            f"outputs spread by {history['output_spread']:.3f} of their mean across windows "
+            f"({history['output_spread_untrained']:.3f} before training)"
+        )
+    else:
+        areas = {"macro": history["auroc_macro"], **history["auroc"]}
+        shown = [f"{name} {area:.3f}" for name, area in areas.items() if area is not None]
+        print(f"AUROC on {history['n_calibration_windows']:,} windows: {', '.join(shown)}")
+
+
+if __name__ == "__main__":
+    app()

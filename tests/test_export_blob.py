@@ -1,0 +1,187 @@
+"""The blob: Python writes what C reads, and C refuses everything else with its own code."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from export import blob as blobs
+from export.arena import plan_arena
+from export.graph import read_graph
+from export.native import FirmwareError, Role, aligned_blob, native
+from export.pipeline import run_network
+from export.score_rules import SCORE_RULES
+from export.signal_chain import SETTINGS_DTYPE, SignalChain
+from tests.networks import run_tflm, small_network
+
+RULE = SCORE_RULES["squared_distance"]
+
+
+def make_blob(seed=0, classifier=False, threshold=blobs.REJECT_NOTHING, n_leads=1):
+    data = small_network(seed, n_leads=n_leads, classifier=classifier)
+    graph = read_graph(data)
+    output = graph.tensors[graph.output]
+    centre = {"centre": [0.1 * output.scale] * output.n_bytes}
+    score = blobs.Score(RULE.code, RULE.quantize_constants(centre, output), threshold)
+    return blobs.write_blob(graph, SignalChain(), 50, data, None if classifier else score)
+
+
+def status_of(blob, role=Role.GATE):
+    data = aligned_blob(blob)
+    return native().lib.bgh_blob_check(native().pointer(data, "void"), data.size, role)
+
+
+def changed(blob, field, value, sealed=True):
+    """Return `blob` with one header field changed."""
+    data = bytearray(blob)
+    np.frombuffer(data, blobs.HEADER_DTYPE, 1)[field] = value
+    if not sealed:
+        return bytes(data)
+    length = int(np.frombuffer(data, blobs.HEADER_DTYPE, 1)["length"][0])
+    sealed_blob = bytearray(blobs.seal(bytes(data)))
+    if field == "length":
+        np.frombuffer(sealed_blob, blobs.HEADER_DTYPE, 1)["length"] = length
+    return bytes(sealed_blob)
+
+
+def changed_row(blob, table, index, field, value):
+    """Return `blob`, sealed, with one field of one tensor or layer changed."""
+    data = bytearray(blob)
+    header = np.frombuffer(data, blobs.HEADER_DTYPE, 1)[0]
+    dtype = {"tensors": blobs.TENSOR_DTYPE, "layers": blobs.LAYER_DTYPE}[table]
+    np.frombuffer(data, dtype, header[f"n_{table}"], header[table])[field][index] = value
+    return blobs.seal(bytes(data))
+
+
+def test_python_and_c_lay_structures_out_alike():
+    sizes = native().struct_sizes()
+    assert sizes["header"] == blobs.HEADER_DTYPE.itemsize
+    assert sizes["tensor"] == blobs.TENSOR_DTYPE.itemsize
+    assert sizes["layer"] == blobs.LAYER_DTYPE.itemsize
+    assert sizes["chain"] == SETTINGS_DTYPE.itemsize
+
+
+@pytest.mark.parametrize("classifier", [False, True])
+@pytest.mark.parametrize("n_leads", [1, 12])
+def test_a_whole_network_equals_tflm(classifier, n_leads):
+    data = small_network(3, n_leads=n_leads, classifier=classifier)
+    x = np.random.default_rng(0).integers(-128, 128, (50, 100, n_leads), dtype=np.int8)
+    role = Role.CLASSIFIER if classifier else Role.GATE
+    outputs, _ = run_network(make_blob(3, classifier, n_leads=n_leads), role, x)
+    np.testing.assert_array_equal(outputs, run_tflm(data, x))
+
+
+def test_the_same_network_gives_the_same_bytes():
+    assert make_blob() == make_blob()
+
+
+def test_tensors_that_live_together_do_not_overlap():
+    graph = read_graph(small_network(0))
+    plan = plan_arena(graph)
+    for index, layer in enumerate(graph.layers):
+        needed = {*layer.inputs, layer.output}
+        needed |= {t for later in graph.layers[index + 1 :] for t in later.inputs} & {
+            t for earlier in graph.layers[: index + 1] for t in (*earlier.inputs, earlier.output)
+        }
+        spans = sorted(
+            (plan.offsets[t], plan.offsets[t] + graph.tensors[t].n_bytes) for t in needed
+        )
+        assert all(a[1] <= b[0] for a, b in zip(spans, spans[1:], strict=False))
+        assert spans[-1][1] <= plan.n_bytes
+
+
+@pytest.mark.parametrize(
+    ("status", "make"),
+    [
+        (2, lambda b: b[:100]),
+        (2, lambda b: b[:-1]),
+        (2, lambda b: changed(b, "length", 8)),
+        (3, lambda b: b"\x00" * 64 + b[64:]),
+        (3, lambda b: b[3::-1] + b[4:]),
+        (4, lambda b: changed(b, "version", 2)),
+        (5, lambda b: b[:-20] + bytes([b[-20] ^ 1]) + b[-19:]),
+        (6, lambda b: make_blob(classifier=True)),
+        (7, lambda b: changed(b, "n_layers", 0)),
+        (7, lambda b: changed(b, "layers", 2**32 - 16)),
+        (7, lambda b: changed(b, "score_constants", len(b) - 4)),
+        (7, lambda b: changed_row(b, "layers", 0, "weights", len(b) - 1)),
+        (7, lambda b: changed_row(b, "layers", 0, "bias", 0)),
+        (7, lambda b: changed_row(b, "layers", 0, "multipliers", 2**31)),
+        (8, lambda b: changed(b, "input", 99)),
+        (8, lambda b: changed_row(b, "tensors", 1, "offset", 2**32 - 1)),
+        (8, lambda b: changed_row(b, "tensors", 1, "width", 0)),
+        (8, lambda b: changed_row(b, "tensors", 1, "width", 60_000)),
+        (8, lambda b: changed_row(b, "tensors", 1, "zero_point", 128)),
+        (9, lambda b: changed_row(b, "layers", 0, "output", 99)),
+        (9, lambda b: changed_row(b, "layers", 0, "stride", 0)),
+        (9, lambda b: changed_row(b, "layers", 0, "stride", 500)),
+        (9, lambda b: changed_row(b, "layers", 0, "kernel", 0)),
+        (9, lambda b: changed_row(b, "layers", 2, "input2", 99)),
+        (10, lambda b: changed_row(b, "layers", 0, "op", 77)),
+        (11, lambda b: changed(b, "score_rule", 9)),
+        (12, lambda b: changed(b, "hop_len", 0)),
+        (12, lambda b: changed(b, "window_len", 101)),
+    ],
+)
+def test_a_bad_blob_is_refused_with_its_own_code(status, make):
+    blob = make(make_blob())
+    assert status_of(blob) == status
+    with pytest.raises(FirmwareError, match=rf"x.bgm .*\(status {status}\)"):
+        native().check_blob(aligned_blob(blob), Role.GATE, "x.bgm")
+
+
+def test_a_misaligned_blob_is_refused():
+    data = aligned_blob(b"\0" + make_blob())[1:]
+    assert native().lib.bgh_blob_check(native().pointer(data, "void"), data.size, Role.GATE) == 1
+
+
+@pytest.mark.parametrize("field", ["up", "n_leads", "b0_q30", "a1_q30", "a2_q30", "scale_shift"])
+def test_signal_chain_settings_that_cannot_run_are_refused(field):
+    data = bytearray(make_blob())
+    np.frombuffer(data, blobs.HEADER_DTYPE, 1)["chain"][field] = 2**15 - 1 if field == "up" else 0
+    if field.startswith("a"):
+        np.frombuffer(data, blobs.HEADER_DTYPE, 1)["chain"][field] = 2**31 - 1
+    assert status_of(blobs.seal(bytes(data))) == 12
+
+
+@settings(max_examples=300)
+@given(data=st.data())
+def test_no_altered_blob_faults(data):
+    """Random bytes of a sealed blob changed: refused, or run - never a crash. Also under ASan."""
+    original = make_blob()
+    draw = data.draw
+    altered = bytearray(original)
+    for _ in range(draw(st.integers(1, 8))):
+        altered[draw(st.integers(0, 600))] = draw(st.integers(0, 255))
+    blob = blobs.seal(bytes(altered))
+    if status_of(blob) == 0 and blobs.read_header(blob).window_len <= 4096:
+        header = blobs.read_header(blob)
+        run_network(blob, Role.GATE, np.full((1, header.window_len, header.n_leads), 127, np.int8))
+
+
+def test_a_flipped_weight_bit_changes_the_output():
+    blob = make_blob()
+    x = np.random.default_rng(0).integers(-128, 128, (20, 100, 1), dtype=np.int8)
+    flipped = blobs.flip_weight_bit(blob, 0)
+    assert sum(a != b for a, b in zip(blob[16:], flipped[16:], strict=True)) == 1
+    assert (run_network(blob, Role.GATE, x)[1] != run_network(flipped, Role.GATE, x)[1]).any()
+
+
+@settings(max_examples=100)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_the_score_rule_in_c_equals_numpy(seed):
+    rng = np.random.default_rng(seed)
+    data = small_network(seed, n_outputs=int(rng.integers(1, 20)))
+    graph = read_graph(data)
+    output = graph.tensors[graph.output]
+    constants = {"centre": (rng.normal(0, 100, output.n_bytes) * output.scale).tolist()}
+    quantized = RULE.quantize_constants(constants, output)
+    blob = blobs.write_blob(graph, SignalChain(), 50, data, blobs.Score(RULE.code, quantized))
+    x = rng.integers(-128, 128, (4, 100, 1), dtype=np.int8)
+    outputs, scores = run_network(blob, Role.GATE, x)
+    np.testing.assert_array_equal(scores, RULE.score(outputs, output, quantized))
+    real = (outputs.astype(float) - output.zero_point) * output.scale
+    unit = (output.scale / 256) ** 2
+    np.testing.assert_allclose(
+        scores * unit, RULE.score_float(real, constants), rtol=0.02, atol=output.scale**2
+    )
