@@ -51,8 +51,8 @@ def open_ptbxl(data: str | Path | None, fs: float, cache: str | Path | None) -> 
     if data is None:
         raise ValueError("ptbxl needs its folder, the one that holds ptbxl_database.csv")
     data = Path(data)
-    folder = cache_folder(f"ptbxl-{fs:g}hz", data, cache)
     csv_digest = digest(*(_sha256(data / name) for name in (DATABASE_CSV, STATEMENTS_CSV)))
+    folder = cache_folder(f"ptbxl-{fs:g}hz", data, cache)
     listed = _listed(data, fs, folder, csv_digest)
     on_disk = [(info, state) for info in listed if any(state := _file_state(data / info.where))]
     if not on_disk:

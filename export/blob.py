@@ -1,4 +1,7 @@
-"""The model blob `*.bgm`: one network as data the firmware runs in place. See docs/blob-format.md."""
+"""The model blob `*.bgm`: one network as data that the firmware runs in place.
+
+docs/blob-format.md describes every byte.
+"""
 
 import hashlib
 import zlib

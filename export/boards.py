@@ -41,7 +41,7 @@ class Board:
 
     def instructions(self, ticks: int) -> float:
         """Return the instructions in `ticks` of the port's counter, exact to one tick."""
-        return ticks * 1e9 / self.timer_hz / 2**self.icount_shift
+        return ticks * 1e9 / self.timer_hz / (1 << self.icount_shift)
 
 
 def board_names() -> list[str]:

@@ -1,9 +1,10 @@
 """The bundle `build/NAME`: everything a board, a simulator or a reader needs of one result.
 
-    filter.tflite filter.bgm classifier.tflite classifier.bgm   the networks, as trained and as run
-    golden.npz                                                  inputs and the decisions they must give
-    manifest.json                                               how it came about; hash of every file
-    MODEL_CARD.md                                               the same for a person
+    filter.tflite, classifier.tflite   the networks as the converter left them
+    filter.bgm, classifier.bgm         the same as the firmware runs them
+    golden.npz                         inputs and the decisions they must give
+    manifest.json                      how it came about; the hash of every file
+    MODEL_CARD.md                      the same for a person
 
 A bundle is untrusted: every file is compared with the manifest's SHA-256 before it is used.
 """
@@ -116,6 +117,22 @@ def load_bundle(path: Path) -> Bundle:
         classifier_blob=contents["classifier.bgm"],
         golden=golden,
     )
+
+
+def write_bundle(out: Path, files: dict[str, bytes], manifest: dict[str, Any]) -> dict[str, Any]:
+    """Write `files` (all of `FILES`) and return the manifest with their hashes, written last.
+
+    A write cut short leaves no manifest, so that half a bundle never loads.
+    """
+    assert set(files) == set(FILES)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / MANIFEST).unlink(missing_ok=True)
+    for name, data in files.items():
+        (out / name).write_bytes(data)
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    complete = {**manifest, "files": hashes}
+    (out / MANIFEST).write_text(json.dumps(complete, indent=2) + "\n")
+    return complete
 
 
 def _load_manifest(path: Path) -> dict[str, Any]:

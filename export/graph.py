@@ -129,7 +129,9 @@ def read_graph(data: bytes) -> Graph:
     ValueError : not a .tflite, or it holds an operator, type or shape the runtime does not have.
     """
     if data[4:8] != b"TFL3":
-        raise ValueError("a .tflite file must carry the identifier TFL3 at byte 4, this one does not")
+        raise ValueError(
+            "a .tflite file must carry the identifier TFL3 at byte 4, this one does not"
+        )
     return _Reader(tflite.Model.GetRootAs(data, 0)).read()
 
 

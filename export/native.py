@@ -1,8 +1,8 @@
 """The shipped C, compiled for this machine and called through cffi.
 
 Training windows, calibration, golden vectors and the host engine all run this code: the files in
-`export/firmware/`, unchanged, as they are cross-compiled for the board. It is compiled once for each
-state of the sources and kept under `build/native`.
+`export/firmware/`, unchanged, as they are cross-compiled for the board. It is compiled once for
+each state of the sources and kept under `build/native`.
 """
 
 import functools

@@ -1,8 +1,5 @@
 """A training run made into a bundle: int8, calibrated, with golden vectors and a model card."""
 
-import hashlib
-import io
-import json
 import subprocess
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -12,11 +9,12 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from datasets import DATASETS, EcgRecord
+from datasets import DATASETS
 from datasets.records import Int8Array
 
 from .blob import Score, read_header, with_threshold, write_blob
-from .bundle import FORMAT, MANIFEST
+from .bundle import FORMAT, write_bundle
+from .golden import golden_file, golden_windows
 from .model_card import model_card
 from .native import Role
 from .pipeline import Pipeline, run_network
@@ -34,12 +32,11 @@ from .training_run import (
 )
 
 RANK_CORRELATION_MIN = 0.95
-"""Least Spearman correlation of float with int8: of the filter's scores, of the classifier's logits.
+"""Least Spearman correlation of float with int8, of the filter's scores and of the logits.
 
 The one tolerance of the project; behind the int8 network everything is equal to the bit.
 """
 N_REPRESENTATIVE = 500
-N_GOLDEN = 12
 TOOLS = ("tensorflow-cpu", "keras", "numpy", "scipy")
 
 
@@ -91,7 +88,9 @@ def pack_bundle(
     gate = _network(run, "filter", trained["filter"], representative)
     classifier = _network(run, "classifier", trained["classifier"], representative)
 
-    records = [record for record in in_distribution_records(data, "calibration", cache) if record.clean]
+    records = [
+        record for record in in_distribution_records(data, "calibration", cache) if record.clean
+    ]
     calibration = windows_of(records, data.chain, data.window_len, data.hop_len)
     _, scores = run_network(gate.blob, Role.GATE, calibration.x)
     threshold = fit_threshold(scores, alpha)
@@ -103,11 +102,10 @@ def pack_bundle(
         "filter.bgm": gate.blob,
         "classifier.tflite": classifier.quantized.tflite,
         "classifier.bgm": classifier.blob,
-        "golden.npz": _golden(gate.blob, classifier.blob, records, data.window_len),
+        "golden.npz": golden_file(gate.blob, classifier.blob, golden_windows(records, data.window_len)),
         "MODEL_CARD.md": model_card(manifest).encode(),
     }
-    _write(out, files, manifest)
-    return manifest
+    return write_bundle(out, files, manifest)
 
 
 def _representative(data: DataSettings, seed: int, cache: Path | None) -> Int8Array:
@@ -149,32 +147,6 @@ def _network(run: Path, part: str, trained: TrainedPart, windows: Int8Array) -> 
     return Network(trained, quantized, blob, correlation)
 
 
-def _golden(gate: bytes, classifier: bytes, records: list[EcgRecord], window_len: int) -> bytes:
-    """Return golden.npz: recorded windows and unplugged, saturated and random ones, decided."""
-    real = np.stack([record.adc_counts[:window_len] for record in records[:N_GOLDEN]])
-    shape = real.shape[1:]
-    rails = np.where(np.arange(shape[0])[:, np.newaxis] % 50 < 25, 32767, -32768)
-    noise = np.random.default_rng(0).integers(-3000, 3000, shape)
-    faults = [np.zeros(shape), np.broadcast_to(rails, shape), noise]
-    adc_counts = np.concatenate([real, np.stack(faults)]).astype(np.int16)
-    with Pipeline([gate], classifier) as pipeline:
-        decisions = []
-        for window in adc_counts:
-            pipeline.reset()
-            decisions += pipeline.push(window)
-    assert len(decisions) == len(adc_counts)
-    buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        adc_counts=adc_counts,
-        scores=np.array([d.scores[0] for d in decisions], np.int64),
-        accepted=np.array([d.accepted for d in decisions]),
-        labels=np.array([-1 if d.label is None else d.label for d in decisions], np.int64),
-        margins=np.array([d.margin or 0 for d in decisions], np.int64),
-    )
-    return buffer.getvalue()
-
-
 def _manifest(
     data: DataSettings, gate: Network, classifier: Network, threshold: Threshold
 ) -> dict[str, Any]:
@@ -211,13 +183,3 @@ def _commit() -> str:
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
     result = subprocess.run(command, capture_output=True, text=True)
     return result.stdout.strip() if result.returncode == 0 else "unknown"
-
-
-def _write(out: Path, files: dict[str, bytes], manifest: dict[str, Any]) -> None:
-    """Write the files, then the manifest: a bundle cut short has none that matches."""
-    out.mkdir(parents=True, exist_ok=True)
-    (out / MANIFEST).unlink(missing_ok=True)
-    for name, data in files.items():
-        (out / name).write_bytes(data)
-    manifest["files"] = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    (out / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")

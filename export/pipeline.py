@@ -99,7 +99,11 @@ def trace_network(blob: bytes, role: Role, window: Int8Array) -> Uint32Array:
     c = native()
     data = aligned_blob(blob)
     status = c.lib.bgh_model_trace(
-        c.pointer(data, "void"), data.size, role, c.pointer(x, "int8_t"), c.pointer(crcs, "uint32_t")
+        c.pointer(data, "void"),
+        data.size,
+        role,
+        c.pointer(x, "int8_t"),
+        c.pointer(crcs, "uint32_t"),
     )
     if status:
         raise FirmwareError("the model blob", status)
@@ -144,9 +148,7 @@ class Pipeline:
         """Take int16 counts (n_samples, n_leads); return the decisions they complete."""
         counts = np.ascontiguousarray(adc_counts, np.int16)
         if counts.ndim != 2 or counts.shape[1] != self._n_leads:
-            raise ValueError(
-                f"adc_counts must be (n_samples, {self._n_leads}), got {counts.shape}"
-            )
+            raise ValueError(f"adc_counts must be (n_samples, {self._n_leads}), got {counts.shape}")
         decisions = []
         for start in range(0, len(counts), self._chunk_len):
             chunk = counts[start : start + self._chunk_len]

@@ -84,7 +84,9 @@ def quantize(model_path: Path, windows: Int8Array, lsb_mv: float) -> QuantizedMo
 
 def _load(path: Path) -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import keras
+    with _quiet():
+        import keras
+        import tensorflow  # noqa: F401  # its start-up messages go the same way
 
     if not path.exists():
         raise FileNotFoundError(f"{path} must exist, it does not: train the network first")
@@ -106,7 +108,7 @@ def _full_range(windows: Int8Array, lsb_mv: float) -> Float32Array:
     if low == high:
         raise ValueError("calibration windows must hold a signal, all of them are constant")
     stretched = (widest - low) / (high - low) * 255 - 128
-    return (np.rint(stretched) * np.float32(lsb_mv)).astype(np.float32)[np.newaxis]
+    return np.asarray(np.rint(stretched) * lsb_mv, np.float32)[np.newaxis]
 
 
 def _convert(model: Any, x: Float32Array) -> bytes:

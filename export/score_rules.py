@@ -43,13 +43,13 @@ def quantize_centre(constants: Mapping[str, Sequence[float]], output: Tensor) ->
             f"centre must have one value an output ({output.n_bytes}), got {centre.shape}"
         )
     steps = np.rint(centre / output.scale * 2**CENTRE_FRACTION_BITS)
-    return np.clip(steps, -CENTRE_MAX, CENTRE_MAX).astype(np.int32)
+    return np.asarray(np.clip(steps, -CENTRE_MAX, CENTRE_MAX), np.int32)
 
 
 def squared_distance(outputs: Int8Array, output: Tensor, centre: Int32Array) -> Int64Array:
     """Return the squared distance to the centre in (step / 256)^2, int64 (n_windows,)."""
     steps = outputs.reshape(len(outputs), -1).astype(np.int64) - output.zero_point
-    return (((steps << CENTRE_FRACTION_BITS) - centre) ** 2).sum(axis=1)
+    return np.asarray((((steps << CENTRE_FRACTION_BITS) - centre) ** 2).sum(axis=1), np.int64)
 
 
 def squared_distance_float(
@@ -57,7 +57,7 @@ def squared_distance_float(
 ) -> FloatArray:
     """Return the squared distance to the centre in the embedding's own unit."""
     difference = outputs.reshape(len(outputs), -1) - np.asarray(constants["centre"], np.float64)
-    return (difference**2).sum(axis=1)
+    return np.asarray((difference**2).sum(axis=1))
 
 
 SCORE_RULES = {

@@ -65,7 +65,8 @@ class SignalChain:
     def __post_init__(self) -> None:
         if self.fs != self.fs_target:
             raise ValueError(
-                f"fs_target must equal fs (resampling is 1:1), got {self.fs:g} -> {self.fs_target:g} Hz"
+                f"fs_target must equal fs (resampling is 1:1), "
+                f"got {self.fs:g} -> {self.fs_target:g} Hz"
             )
         for name in ("fs", "adc_gain", "lsb_mv"):
             value = getattr(self, name)

@@ -143,7 +143,9 @@ def load_part(run: Path, part: str) -> TrainedPart:
         fields["classes"] = tuple(fields["classes"])
         return TrainedPart(data=DataSettings(**data), **fields)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{path} must be a {part} description of format {FORMAT}: {error}") from error
+        raise ValueError(
+            f"{path} must be a {part} description of format {FORMAT}: {error}"
+        ) from error
 
 
 def in_distribution_records(

@@ -64,7 +64,9 @@ def parity(
     chosen = {name: open_engine(name) for name in engines.split(",")}
     altered = loaded if damage is None else flip_bit(loaded, damage)
     compared = {
-        "golden": check_parity(altered, golden_recordings(loaded), chosen, len(loaded.golden.scores))
+        "golden": check_parity(
+            altered, golden_recordings(loaded), chosen, len(loaded.golden.scores)
+        )
     }
     if dataset is not None:
         opened = _open(loaded, dataset, data, cache)

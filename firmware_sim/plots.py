@@ -5,17 +5,20 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from bokeh.core.types import ID
 from bokeh.embed import json_item
-from bokeh.models import Label, LegendItem, Model, Range1d, Span
+from bokeh.model import Model
+from bokeh.models.annotations import Label, Legend, LegendItem, Span
+from bokeh.models.formatters import NumeralTickFormatter
+from bokeh.models.ranges import Range1d
 from bokeh.plotting import figure
 from bokeh.resources import Resources
 from bokeh.themes import Theme
 from sklearn.metrics import roc_curve
 
 from datasets.records import BoolArray
-from export.bundle import Bundle
 
-from .measures import SimulationReport, group_windows
+from .measures import Groups
 from .replay import Replay
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif"
@@ -69,7 +72,7 @@ def embeddable(model: Model, target: str) -> dict[str, Any]:
     Bokeh numbers models by a counter of the process; here they are numbered by their place in this
     plot, so that equal plots are equal bytes.
     """
-    item = json.loads(json.dumps(json_item(model, target, theme=THEME)))
+    item = json.loads(json.dumps(json_item(model, ID(target), theme=THEME)))
     names: dict[str, str] = {}
     for node in _nodes(item["doc"]):
         names.setdefault(node["id"], f"{target}-{len(names)}")
@@ -90,35 +93,33 @@ def _nodes(value: Any) -> Iterator[dict[str, Any]]:
             yield from _nodes(part)
 
 
-def roc_plot(report: SimulationReport, replay: Replay, bundle: Bundle) -> figure:
+def roc_plot(replay: Replay, groups: Groups) -> figure:
     """Return ROC curves of the filter and of age, with the threshold's operating point."""
-    groups = group_windows(replay, bundle)
     plot = figure(
         width=500,
         height=440,
         sizing_mode="stretch_width",
-        x_range=Range1d(-0.005, 1.005),
-        y_range=Range1d(-0.005, 1.005),
+        x_range=Range1d(start=-0.005, end=1.005),
+        y_range=Range1d(start=-0.005, end=1.005),
         x_axis_label="in-distribution windows rejected",
         y_axis_label="unseen windows rejected",
         tools="",
         toolbar_location=None,
     )
     plot.line([0, 1], [0, 1], line_color=GREY, line_dash="dotted")
-    aged = np.isfinite(replay.ages)
+    everyone, aged = np.ones(len(replay), np.bool_), np.isfinite(replay.ages)
     curves: list[tuple[str, Any, BoolArray, BoolArray, dict[str, Any]]] = [
-        ("age, against all", replay.ages, groups.in_distribution, aged, _line(GREY, 1.6, "dashed")),
-        ("against abnormal ID", replay.scores, groups.abnormal, ..., _line(ORANGE, 1.8, "solid")),
-        ("against NORM", replay.scores, groups.norm, ..., _line(GREEN, 1.8, "solid")),
-        ("against all ID", replay.scores, groups.in_distribution, ..., _line(BLUE, 3.0, "solid")),
+        ("age, all ID", replay.ages, groups.in_distribution, aged, _line(GREY, 1.6, "dashed")),
+        ("score, abnormal ID", replay.scores, groups.abnormal, everyone, _line(ORANGE, 1.8)),
+        ("score, NORM", replay.scores, groups.norm, everyone, _line(GREEN, 1.8)),
+        ("score, all ID", replay.scores, groups.in_distribution, everyone, _line(BLUE, 3.0)),
     ]
-    items = []
+    items: list[LegendItem] = []
     for name, scores, negative, usable, style in curves:
-        chosen = np.zeros(len(replay), np.bool_)
-        chosen[usable] = (groups.unseen | negative)[usable]
+        chosen = (groups.unseen | negative) & usable
         if len(np.unique(groups.unseen[chosen])) == 2:
             fpr, tpr, _ = roc_curve(groups.unseen[chosen], scores[chosen])
-            items.append(LegendItem(label=name, renderers=[plot.line(fpr, tpr, **style)]))
+            items.append(_legend_item(name, plot.line(fpr, tpr, **style)))
     if groups.unseen.any() and groups.in_distribution.any():
         rejected = ~replay.accepted
         point = plot.scatter(
@@ -129,59 +130,56 @@ def roc_plot(report: SimulationReport, replay: Replay, bundle: Bundle) -> figure
             line_color="white",
             line_width=2,
         )
-        items.append(LegendItem(label="bundle's threshold", renderers=[point]))
-    plot.add_layout(_legend(items))
+        items.append(_legend_item("bundle's threshold", point))
+    plot.add_layout(Legend(items=items[::-1], location="bottom_right"))
     return plot
 
 
-def score_plot(report: SimulationReport, replay: Replay, bundle: Bundle) -> figure:
+def score_plot(replay: Replay, groups: Groups, threshold: int) -> figure:
     """Return histograms of the score, unseen against in-distribution, with the threshold."""
-    groups = group_windows(replay, bundle)
-    scores = replay.scores[groups.labelled].astype(np.float64)
-    low, high = float(scores.min()), float(np.quantile(scores, HISTOGRAM_SHOWN))
-    high = max(high, 1.05 * report.threshold, low + 1)
+    low = float(replay.scores.min())
+    high = float(np.quantile(replay.scores, HISTOGRAM_SHOWN))
+    high = max(high, 1.05 * threshold, low + 1)
     edges = np.linspace(low, high, HISTOGRAM_BINS + 1)
     plot = figure(
         width=500,
         height=440,
         sizing_mode="stretch_width",
-        x_range=Range1d(low, high),
+        x_range=Range1d(start=low, end=high),
         x_axis_label="score (the last bar holds all that is higher)",
         y_axis_label="share of the group's windows",
         tools="",
         toolbar_location=None,
     )
-    plot.xaxis.formatter.use_scientific = False
-    plot.y_range.start = 0
-    items, peak = [], 0.0
-    for name, mask, colour in (
-        ("in distribution", groups.in_distribution, BLUE),
-        (groups.row_names[-1], groups.unseen, ORANGE),
+    plot.xaxis.formatter = NumeralTickFormatter(format="0,0")
+    plot.yaxis.formatter = NumeralTickFormatter(format="0 %")
+    items, peak = [], 0.01
+    for name, mask in (
+        ("in distribution", groups.in_distribution),
+        (groups.row_names[-1], groups.unseen),
     ):
-        if mask.any():
-            counts, _ = np.histogram(np.clip(replay.scores[mask], low, high), edges)
-            shares = counts / mask.sum()
-            bars = plot.quad(
-                left=edges[:-1],
-                right=edges[1:],
-                bottom=0,
-                top=shares,
-                fill_color=colour,
-                fill_alpha=0.45,
-                line_color=colour,
-                line_alpha=0.9,
-            )
-            items.append(LegendItem(label=name, renderers=[bars]))
-            peak = max(peak, float(shares.max()))
-    plot.y_range = Range1d(0, 1.12 * peak)
-    _mark_threshold(plot, report.threshold, 1.12 * peak, leftwards=report.threshold > 0.6 * high)
-    plot.add_layout(_legend(items))
+        if not mask.any():
+            continue
+        n_by_bin, _ = np.histogram(np.clip(replay.scores[mask], low, high), edges)
+        shares = n_by_bin / mask.sum()
+        x, y = np.repeat(edges, 2), np.concatenate([[0], np.repeat(shares, 2), [0]])
+        if mask is groups.unseen:
+            drawn: Any = plot.line(x, y, line_color=RED, line_width=2)
+        else:
+            drawn = plot.patch(x, y, fill_color=BLUE, fill_alpha=0.3, line_color=BLUE)
+        items.append(_legend_item(name, drawn))
+        peak = max(peak, float(shares.max()))
+    plot.y_range = Range1d(start=0, end=1.12 * peak)
+    _mark_threshold(plot, threshold, 1.12 * peak, leftwards=threshold > (low + high) / 2)
+    plot.add_layout(Legend(items=items, location="top_right"))
     return plot
 
 
 def _mark_threshold(plot: figure, threshold: int, top: float, leftwards: bool) -> None:
     plot.add_layout(
-        Span(location=threshold, dimension="height", line_color=RED, line_width=2, line_dash="dashed")
+        Span(
+            location=threshold, dimension="height", line_color=INK, line_width=2, line_dash="dashed"
+        )
     )
     plot.add_layout(
         Label(
@@ -192,17 +190,15 @@ def _mark_threshold(plot: figure, threshold: int, top: float, leftwards: bool) -
             text="threshold",
             text_align="right" if leftwards else "left",
             text_baseline="top",
-            text_color=RED,
+            text_color=INK,
             text_font_size="12px",
         )
     )
 
 
-def _line(colour: str, width: float, dash: str) -> dict[str, Any]:
+def _line(colour: str, width: float, dash: str = "solid") -> dict[str, Any]:
     return {"line_color": colour, "line_width": width, "line_dash": dash}
 
 
-def _legend(items: list[LegendItem]) -> Any:
-    from bokeh.models import Legend
-
-    return Legend(items=items[::-1], location="center")
+def _legend_item(name: str, drawn: Any) -> LegendItem:
+    return LegendItem(label=name, renderers=[drawn])

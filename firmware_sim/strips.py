@@ -1,23 +1,29 @@
 """A handful of windows worth looking at, chosen by rule and drawn as on ECG paper."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-from bokeh.models import BoxAnnotation, FixedTicker, Grid, Label, Range1d
+from bokeh.models.annotations import BoxAnnotation, Label
+from bokeh.models.formatters import PrintfTickFormatter
+from bokeh.models.grids import Grid
+from bokeh.models.ranges import Range1d
+from bokeh.models.tickers import FixedTicker
 from bokeh.plotting import figure
 
-from datasets.records import BoolArray, EcgRecord, FloatArray
+from datasets import SUPERCLASSES
+from datasets.records import BoolArray, FloatArray
 from export.bundle import Bundle
 
-from .measures import Groups, group_windows, right_diagnoses
+from .measures import Groups, right_diagnoses
 from .replay import Replay
 
-LEADS_DRAWN_MAX = 3
 SQUARE_S, SQUARE_MV = 0.2, 0.5  # a large square of ECG paper at 25 mm/s and 10 mm/mV: 5 mm x 5 mm
 SMALL_PER_LARGE = 5
 SPAN_MV_MIN, SPAN_MV_MAX = 2.0, 6.0
 WIDTH_PX = 1040
-MARGIN_PX = {"left": 54, "right": 8, "top": 4, "bottom": 46}
+MARGIN_PX = {"left": 54, "right": 14, "top": 4, "bottom": 28}
 PAPER, THIN, THICK, TRACE = "#fffaf9", "#fadcd8", "#eea79f", "#1b1b1f"
 COLOUR_BY_ACCEPTED = {True: "#1a7f4b", False: "#b3261e"}
 
@@ -31,13 +37,20 @@ class Strip:
     rule: str
 
 
-def choose_strips(replay: Replay, bundle: Bundle) -> list[Strip]:
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """One decision for a reader: accepted or not, and the rest of it in a few words."""
+
+    accepted: bool
+    text: str
+
+
+def choose_strips(replay: Replay, bundle: Bundle, groups: Groups) -> list[Strip]:
     """Return up to eight windows, each the extreme or the median of one kind of decision.
 
     The rules look at groups and scores alone and ties go to the first window, so equal replays give
     equal strips and nobody picks the pretty ones. A kind without a window is left out.
     """
-    groups = group_windows(replay, bundle)
     right = right_diagnoses(replay, bundle, groups)
     known = groups.in_distribution & replay.clean
     kept, refused = replay.accepted, ~replay.accepted
@@ -58,7 +71,12 @@ def choose_strips(replay: Replay, bundle: Bundle) -> list[Strip]:
             continue
         at = {"lowest": 0, "median": (len(ranked) - 1) // 2, "highest": len(ranked) - 1}[place]
         if int(ranked[at]) not in [strip.index for strip in strips]:
-            rule = f"{place} score of {len(ranked):,} such {group} windows"
+            many = f"{len(ranked):,} such {group} windows"
+            rule = (
+                f"The {place} score of {many}"
+                if len(ranked) > 1
+                else f"The only such {group} window"
+            )
             strips.append(Strip(int(ranked[at]), title, rule))
     return strips
 
@@ -67,38 +85,43 @@ def _noisy(groups: Groups, replay: Replay) -> BoolArray:
     return np.asarray(groups.in_distribution & ~replay.clean)
 
 
-def draw_strip(replay: Replay, bundle: Bundle, index: int, record: EcgRecord) -> list[figure]:
-    """Return one figure a lead, at most `LEADS_DRAWN_MAX`, the decision on a band in the first.
+def draw_strip(
+    window_mv: FloatArray, leads: Sequence[str], fs: float, start_s: float, decision: Decided
+) -> list[figure]:
+    """Return one figure a lead, the decision on a band over the first.
 
     Parameters
     ----------
-    replay, bundle : as replayed; index : of the window.
-    record : the window's record; its leads are drawn as they were recorded, unfiltered.
+    window_mv : float (n_samples, n_leads) in mV, as recorded.
+    leads : one a column; fs : in Hz; start_s : of the window in its record.
+    decision : what the band says.
     """
-    start_s = float(replay.starts[index]) / bundle.data.fs
-    first = round(start_s * record.fs)
-    window = slice(first, first + round(bundle.data.window_s * record.fs))
-    time_s = np.arange(first, len(record.adc_counts))[: window.stop - first] / record.fs
-    leads = record.leads[:LEADS_DRAWN_MAX]
     figures = [
-        _paper(time_s, record.signal_mv[window, lead], leads[lead], banded=lead == 0)
-        for lead in range(len(leads))
+        _paper(start_s, fs, window_mv[:, lead], name, banded=lead == 0)
+        for lead, name in enumerate(leads)
     ]
-    _band(figures[0], bool(replay.accepted[index]), verdict(replay, bundle, index))
+    _band(figures[0], start_s, range_mv(window_mv[:, 0])[1], decision)
     for upper in figures[:-1]:
         upper.xaxis.visible = False
     return figures
 
 
-def verdict(replay: Replay, bundle: Bundle, index: int) -> str:
-    """Return the decision on one window in a few words, with its score in multiples of threshold."""
+def decided(replay: Replay, bundle: Bundle, groups: Groups, index: int) -> Decided:
+    """Return the decision on one window beside its truth, score in multiples of the threshold."""
     threshold = int(bundle.manifest["filter"]["threshold"]["value"])
     score = int(replay.scores[index])
-    ratio = f"score {score / threshold:.2f} x threshold" if threshold > 0 else f"score {score:,}"
+    truth = " + ".join(np.array(SUPERCLASSES)[replay.truth[index]]) or "without superclass"
+    if groups.unseen[index]:
+        truth += " (unseen)"
+    ratio = (
+        f"score {score / threshold:.2f} \u00d7 threshold" if threshold > 0 else f"score {score:,}"
+    )
     if replay.accepted[index]:
-        return f"ACCEPTED, diagnosed {bundle.classes[int(replay.labels[index])]}; {ratio}"
-    why = "unfamiliar" if score > threshold else "by another gate"
-    return f"REJECTED, {why}; {ratio}"
+        label = bundle.classes[int(replay.labels[index])]
+        verdict = "right" if right_diagnoses(replay, bundle, groups)[index] else "wrong"
+        return Decided(True, f"{ratio}; diagnosed {label}, truth {truth}: {verdict}")
+    why = "unfamiliar" if score > threshold else "another gate closed"
+    return Decided(False, f"{ratio}, {why}; truth {truth}")
 
 
 def range_mv(signal_mv: FloatArray) -> tuple[float, float]:
@@ -114,19 +137,20 @@ def range_mv(signal_mv: FloatArray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _paper(time_s: FloatArray, signal_mv: FloatArray, lead: str, banded: bool) -> figure:
+def _paper(start_s: float, fs: float, signal_mv: FloatArray, lead: str, banded: bool) -> figure:
     low, high = range_mv(signal_mv)
     top = high + SQUARE_MV if banded else high
-    duration_s = len(time_s) / (1 / (time_s[1] - time_s[0]))
+    time_s = start_s + np.arange(len(signal_mv)) / fs
+    duration_s = len(signal_mv) / fs
+    end_s = start_s + duration_s
     px_per_square = (WIDTH_PX - MARGIN_PX["left"] - MARGIN_PX["right"]) * SQUARE_S / duration_s
     height_px = (top - low) / SQUARE_MV * px_per_square + MARGIN_PX["top"] + MARGIN_PX["bottom"]
     paper = figure(
         width=WIDTH_PX,
         height=round(height_px),
         sizing_mode="scale_width",
-        x_range=Range1d(float(time_s[0]), float(time_s[0]) + duration_s),
-        y_range=Range1d(low, top),
-        x_axis_label="time (s)",
+        x_range=Range1d(start=start_s, end=end_s),
+        y_range=Range1d(start=low, end=top),
         y_axis_label=f"lead {lead} (mV)",
         tools="",
         toolbar_location=None,
@@ -136,15 +160,17 @@ def _paper(time_s: FloatArray, signal_mv: FloatArray, lead: str, banded: bool) -
         min_border_right=MARGIN_PX["right"],
         min_border_top=MARGIN_PX["top"],
     )
-    seconds = np.arange(np.ceil(time_s[0]), time_s[0] + duration_s + 1e-9)
+    seconds = np.arange(np.ceil(start_s), end_s + 1e-9)
     paper.xaxis.ticker = FixedTicker(ticks=seconds.tolist())
     paper.yaxis.ticker = FixedTicker(ticks=np.arange(np.ceil(low), high + 1e-9).tolist())
+    paper.xaxis.formatter = PrintfTickFormatter(format="%g s")
     paper.axis.minor_tick_line_color = None
     paper.grid.visible = False
-    for dimension, start, stop, square in (
-        (0, time_s[0], time_s[0] + duration_s, SQUARE_S),
+    sides: tuple[tuple[Literal[0, 1], float, float, float], ...] = (
+        (0, start_s, end_s, SQUARE_S),
         (1, low, top, SQUARE_MV),
-    ):
+    )
+    for dimension, start, stop, square in sides:
         large = np.arange(start, stop + 1e-9, square)
         small = np.arange(start, stop + 1e-9, square / SMALL_PER_LARGE)
         for ticks, colour, width in ((small, THIN, 0.6), (large, THICK, 0.9)):
@@ -160,30 +186,26 @@ def _paper(time_s: FloatArray, signal_mv: FloatArray, lead: str, banded: bool) -
     return paper
 
 
-def _band(paper: figure, accepted: bool, text: str) -> None:
+def _band(paper: figure, start_s: float, bottom_mv: float, decision: Decided) -> None:
     """Draw the decision over the whole window, in the large square kept free above the signal."""
-    colour = COLOUR_BY_ACCEPTED[accepted]
-    top = paper.y_range.end
-    paper.add_layout(
-        BoxAnnotation(
-            bottom=top - SQUARE_MV,
-            top=top,
-            fill_color=colour,
-            fill_alpha=0.92,
-            line_color=None,
-            level="annotation",
-        )
+    band = BoxAnnotation(
+        bottom=bottom_mv,
+        top=bottom_mv + SQUARE_MV,
+        fill_color=COLOUR_BY_ACCEPTED[decision.accepted],
+        fill_alpha=1.0,
+        line_color=None,
+        level="annotation",
     )
-    paper.add_layout(
-        Label(
-            x=paper.x_range.start,
-            y=top - SQUARE_MV / 2,
-            x_offset=12,
-            text=text,
-            text_baseline="middle",
-            text_color="white",
-            text_font_style="bold",
-            text_font_size="14px",
-            level="annotation",
-        )
+    text = Label(
+        x=start_s,
+        y=bottom_mv + SQUARE_MV / 2,
+        x_offset=12,
+        text=f"{'ACCEPTED' if decision.accepted else 'REJECTED'}: {decision.text}",
+        text_baseline="middle",
+        text_color="white",
+        text_font_style="bold",
+        text_font_size="14px",
+        level="annotation",
     )
+    paper.add_layout(band)
+    paper.add_layout(text)

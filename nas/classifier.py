@@ -13,7 +13,7 @@ from .job import Job
 from .metrics import auroc_per_class
 from .plan import TrainingPlan
 
-PLAN = TrainingPlan(epochs=20, batch_size=128, learning_rate=2e-3, weight_decay=1e-2)
+PLAN = TrainingPlan(epochs=10, batch_size=128, learning_rate=2e-3, weight_decay=1e-2)
 
 BATCH_NORM_MOMENTUM = 0.95  # settles within the few hundred steps a small data set gets
 

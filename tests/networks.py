@@ -21,7 +21,7 @@ def run_tflm(data, windows):
 
 
 def random_weights(writer, rng, in_scale, shape):
-    """Add per-channel int8 weights and an int32 bias; return their indices and a fitting output scale."""
+    """Add int8 weights and an int32 bias; return their indices and a fitting output scale."""
     scales = rng.uniform(0.002, 0.02, shape[0])
     weights = rng.integers(-127, 128, shape, dtype=np.int8)
     bias = rng.integers(-2000, 2000, shape[0]).astype(np.int32)

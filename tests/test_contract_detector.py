@@ -61,7 +61,7 @@ def test_the_network_takes_any_number_of_leads(detector, n_leads):
 
 
 def test_a_window_that_is_too_short_is_refused(detector):
-    with pytest.raises(ValueError, match="a window must hold .* got 3"):
+    with pytest.raises(ValueError, match=r"a window must hold .* got 3"):
         detector.build(detector.Params(), (3, 1))
 
 

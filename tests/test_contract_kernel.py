@@ -55,7 +55,11 @@ def test_conv_equals_tflm(data):
     seed = draw(st.integers(0, 2**32 - 1))
     rng = np.random.default_rng(seed)
     c_in, c_out = draw(st.integers(1, 12)), draw(st.integers(1, 12))
-    kernel, stride, dilation = draw(st.integers(1, 9)), draw(st.integers(1, 5)), draw(st.integers(1, 3))
+    kernel, stride, dilation = (
+        draw(st.integers(1, 9)),
+        draw(st.integers(1, 5)),
+        draw(st.integers(1, 3)),
+    )
     same = draw(st.booleans()) and (stride == 1 or dilation == 1)
     reach = (kernel - 1) * dilation + 1
     width = draw(st.integers(reach, reach + 30))

@@ -1,5 +1,7 @@
 """The blob: Python writes what C reads, and C refuses everything else with its own code."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -86,7 +88,7 @@ def test_tensors_that_live_together_do_not_overlap():
         spans = sorted(
             (plan.offsets[t], plan.offsets[t] + graph.tensors[t].n_bytes) for t in needed
         )
-        assert all(a[1] <= b[0] for a, b in zip(spans, spans[1:], strict=False))
+        assert all(a[1] <= b[0] for a, b in pairwise(spans))
         assert spans[-1][1] <= plan.n_bytes
 
 

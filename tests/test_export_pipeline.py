@@ -173,5 +173,8 @@ def test_blobs_that_make_no_pipeline_are_refused(gates, classifier, status):
 
 
 def test_counts_of_another_number_of_leads_are_refused():
-    with Pipeline([GATE], CLASSIFIER) as pipeline, pytest.raises(ValueError, match=r"\(n_samples, 2\)"):
+    with (
+        Pipeline([GATE], CLASSIFIER) as pipeline,
+        pytest.raises(ValueError, match=r"\(n_samples, 2\)"),
+    ):
         pipeline.push(signal(3))

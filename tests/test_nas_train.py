@@ -121,7 +121,7 @@ def test_a_checkpoint_of_other_settings_is_refused(windows, checkpoint):
     other = Checkpoint(checkpoint.folder, {"seed": 1, "leads": ("I",)})
     assert checkpoint.fits()
     assert not other.fits()
-    with pytest.raises(ValueError, match="but seed was 0 and is 1: .* --overwrite"):
+    with pytest.raises(ValueError, match=r"but seed was 0 and is 1: .* --overwrite"):
         run(windows, other)
 
 

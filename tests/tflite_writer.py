@@ -74,7 +74,9 @@ class TfliteWriter:
         tflite.Conv2DOptionsAddDilationHFactor(b, 1)
         tflite.Conv2DOptionsAddFusedActivationFunction(b, activation)
         options = tflite.Conv2DOptionsEnd(b)
-        self._operator(Builtin.CONV_2D, [source, weights, bias], output, Options.Conv2DOptions, options)
+        self._operator(
+            Builtin.CONV_2D, [source, weights, bias], output, Options.Conv2DOptions, options
+        )
 
     def fully_connected(self, source, weights, bias, output, *, activation=0):
         """Add FULLY_CONNECTED."""

@@ -33,7 +33,7 @@ class Engine(Protocol):
     """
 
     def push(self, adc_counts: Int16Array) -> list[Decision]:
-        """Take int16 counts (n_samples, n_leads), any number; return the decisions they complete."""
+        """Take any number of int16 counts (n_samples, n_leads); return what they complete."""
         ...
 
     def reset(self) -> None:
@@ -55,20 +55,26 @@ class Engine(Protocol):
         """Free what the engine holds."""
         ...
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        """Return the engine; leaving the block closes it."""
+        ...
 
     def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None: ...
+    ) -> None:
+        """Close the engine."""
+        ...
 
 
 class EngineOpener(Protocol):
-    """Opens an engine on a bundle; `with_filter` False runs the classifier alone."""
+    """Opens an engine."""
 
-    def __call__(self, bundle: Bundle, with_filter: bool = True) -> Engine: ...
+    def __call__(self, bundle: Bundle, with_filter: bool = True) -> Engine:
+        """Open it on a bundle; `with_filter` False runs the classifier alone."""
+        ...
 
 
 class ClosingEngine:

@@ -49,7 +49,7 @@ class PythonChain:
         if abs(y) > STATE_MAX:
             y, residue = max(-STATE_MAX, min(STATE_MAX, y)), 0
         state[:] = [x, x1, y, y1, residue]
-        code = (y * self._scale + 2 ** (self._shift - 1)) >> self._shift
+        code = (y * self._scale + (1 << self._shift - 1)) >> self._shift
         return max(-128, min(127, code))
 
 
@@ -65,20 +65,19 @@ class _Network:
         self._interpreter: Any = runtime.Interpreter.from_bytes(
             data, arena_size=ARENA_BYTES, intrepreter_config=keep
         )
+        self._shape = self._interpreter.get_input_details(0)["shape"]
 
     def run(self, window: Int8Array) -> Int8Array:
         """Return the output tensor, int8 (n_outputs,), for one window of codes."""
-        self._interpreter.set_input(window[np.newaxis], 0)
+        self._interpreter.set_input(window.reshape(self._shape), 0)
         self._interpreter.invoke()
         return np.asarray(self._interpreter.get_output(0), np.int8).ravel()
 
     def trace(self, window: Int8Array) -> Uint32Array:
         """Return the CRC-32 of every layer's output."""
         self.run(window)
-        outputs = [
-            self._interpreter.GetTensor(layer.tflite_tensor, 0) for layer in self.graph.layers
-        ]
-        return np.array([zlib.crc32(np.ascontiguousarray(o["tensor_data"])) for o in outputs], np.uint32)
+        tensors = (self._interpreter.GetTensor(i.tflite_tensor, 0) for i in self.graph.layers)
+        return np.array([zlib.crc32(t["tensor_data"].tobytes()) for t in tensors], np.uint32)
 
 
 class TflmEngine(ClosingEngine):

@@ -1,0 +1,72 @@
+"""A complete bundle of small random networks, made without TensorFlow."""
+
+from dataclasses import asdict
+
+import numpy as np
+
+from export import blob as blobs
+from export.bundle import FORMAT, load_bundle, write_bundle
+from export.golden import golden_file
+from export.graph import read_graph
+from export.native import Role
+from export.pipeline import Pipeline, run_network
+from export.score_rules import SCORE_RULES
+from export.training_run import DataSettings
+from tests.networks import small_network
+
+RULE = "squared_distance"
+
+
+def ecg_like(seed, n_samples=1000, n_leads=1):
+    """Return counts with beats of random size and noise, int16 (n_samples, n_leads)."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(n_samples)[:, np.newaxis]
+    beats = rng.uniform(200, 2500) * (t % rng.integers(50, 110) < 5)
+    return (beats + rng.normal(300, 40, (n_samples, n_leads))).astype(np.int16)
+
+
+def make_bundle(folder, n_leads=1, dataset="synthetic"):
+    """Write a bundle whose threshold rejects about half of `ecg_like`, and load it."""
+    leads = ("I", "II", "V1")[:n_leads]
+    data = DataSettings(dataset, None, leads, "HYP")
+    gate_file = small_network(1, data.window_len, n_leads)
+    head_file = small_network(2, data.window_len, n_leads, classifier=True)
+    graph = read_graph(gate_file)
+    output = graph.tensors[graph.output]
+    constants = {"centre": [output.scale] * output.n_bytes}
+    rule = SCORE_RULES[RULE]
+    score = blobs.Score(rule.code, rule.quantize_constants(constants, output))
+    gate = blobs.write_blob(graph, data.chain, data.hop_len, gate_file, score)
+    windows = np.stack([ecg_like(seed, n_leads=n_leads) for seed in range(12)])
+    codes = np.stack([data.chain.apply(window) for window in windows])
+    threshold = int(np.median(run_network(gate, Role.GATE, codes)[1]))
+    gate = blobs.with_threshold(gate, threshold)
+    head = blobs.write_blob(read_graph(head_file), data.chain, data.hop_len, head_file, None)
+    with Pipeline([gate], head) as pipeline:
+        arena_bytes = pipeline.arena_bytes
+    files = {
+        "filter.tflite": gate_file,
+        "filter.bgm": gate,
+        "classifier.tflite": head_file,
+        "classifier.bgm": head,
+        "golden.npz": golden_file(gate, head, windows),
+        "MODEL_CARD.md": b"# Model card of a test\n",
+    }
+    manifest = {
+        "format": FORMAT,
+        "commit": "test",
+        "versions": {},
+        "data": asdict(data),
+        "source": "made by the tests",
+        "arena_bytes": arena_bytes,
+        "filter": {
+            "seed": 0,
+            "score_rule": RULE,
+            "score_constants": constants,
+            "threshold": {"value": threshold, "alpha": 0.5, "n_calibration": 12},
+            "training": {"detector": "deep_svdd"},
+        },
+        "classifier": {"seed": 0, "classes": list(data.classes), "training": {}},
+    }
+    write_bundle(folder, files, manifest)
+    return load_bundle(folder)

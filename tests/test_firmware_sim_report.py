@@ -1,0 +1,239 @@
+"""The report: what the page shows is what report.json holds, and the page loads nothing."""
+
+import html
+import json
+import re
+from dataclasses import replace
+from functools import reduce
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datasets import SUPERCLASSES, EcgRecord
+from export.bundle import Bundle, Golden
+from export.training_run import DataSettings
+from firmware_sim import report as report_module
+from firmware_sim.measures import group_windows, measure
+from firmware_sim.replay import Replay
+from firmware_sim.report import Provenance, headlines, write_report
+from firmware_sim.strips import choose_strips, range_mv
+
+THRESHOLD = 1000
+N_WINDOWS = 120
+PROVENANCE = Provenance(
+    dataset="synthetic",
+    source="A data set, its licence.",
+    split="test",
+    engine="host",
+    command="python -m firmware_sim replay build/test",
+    n_listed=200,
+    n_absent=80,
+    notes=("Notes & remarks <first>.",),
+)
+
+
+def make_bundle(hold_out="HYP", leads=("I",)):
+    threshold = {"value": THRESHOLD, "alpha": 0.05, "n_calibration": 400}
+    data = DataSettings("synthetic", None, leads, hold_out)
+    return Bundle(
+        path=Path("build/test"),
+        manifest={
+            "commit": "abc1234",
+            "versions": {"keras": "3"},
+            "arena_bytes": 4096,
+            "filter": {"seed": 7, "threshold": threshold},
+            "classifier": {"seed": 7},
+        },
+        data=data,
+        classes=data.classes,
+        filter_tflite=b"",
+        filter_blob=b"",
+        classifier_tflite=b"",
+        classifier_blob=b"",
+        golden=Golden(*[np.zeros(0)] * 5),
+    )
+
+
+def make_replay():
+    rng = np.random.default_rng(0)
+    carried = rng.integers(5, size=N_WINDOWS)
+    scores = rng.normal(700, 250, N_WINDOWS).astype(np.int64) + 200 * (carried == 4)
+    accepted = scores <= THRESHOLD
+    labels = rng.integers(4, size=N_WINDOWS)
+    return Replay(
+        record_ids=np.array([f"r{i}" for i in range(N_WINDOWS)]),
+        subject_ids=np.array([f"p{i // 2}" for i in range(N_WINDOWS)]),
+        starts=np.zeros(N_WINDOWS, np.int64),
+        scores=scores,
+        accepted=accepted,
+        labels=np.where(accepted, labels, -1),
+        labels_alone=labels,
+        truth=np.eye(5, dtype=bool)[carried],
+        clean=rng.random(N_WINDOWS) < 0.7,
+        sexes=np.array(["female"] * N_WINDOWS),
+        ages=rng.uniform(20, 90, N_WINDOWS),
+        n_short=0,
+        instructions=None,
+        instructions_alone=None,
+    )
+
+
+def make_load(replay, leads=("I",), **fields):
+    def load(record_id):
+        index = replay.record_ids.tolist().index(record_id)
+        beat = np.zeros((1000, len(leads)), np.int16)
+        beat[50::80] = 900
+        return EcgRecord(
+            record_id=record_id,
+            subject_id=str(replay.subject_ids[index]),
+            fs=100.0,
+            leads=leads,
+            adc_counts=beat,
+            adc_gain=1000.0,
+            superclasses=frozenset(np.array(SUPERCLASSES)[replay.truth[index]].tolist()),
+            **fields,
+        )
+
+    return load
+
+
+def write(folder, replay=None, bundle=None, load=None):
+    replay, bundle = replay or make_replay(), bundle or make_bundle()
+    measured = measure(replay, bundle)
+    page = write_report(measured, replay, bundle, PROVENANCE, load or make_load(replay), folder)
+    return page.read_text(), json.loads((folder / "report.json").read_text())
+
+
+def visible(page):
+    """Return the page without its scripts."""
+    return re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("report"))
+
+
+def test_headline_figures_equal_report_json(written):
+    page, values = written
+    shown = dict(re.findall(r'data-key="([\w.]+)">([^<]+)<', page))
+    cards = headlines(measure(make_replay(), make_bundle()))
+    assert list(shown) == [card.key for card in cards]
+    assert len(shown) == 10
+    for key, text in shown.items():
+        found = reduce(
+            lambda v, k: v and (v[int(k)] if k.isdigit() else v[k]), key.split("."), values
+        )
+        number = found["value"] if isinstance(found, dict) else found
+        if number is None:
+            assert text == "n/a"
+            continue
+        printed = float(re.sub(r"[^\d.-]", "", html.unescape(text).replace("\u2212", "-")))
+        scale = 100 if "%" in text else 1
+        assert printed == pytest.approx(scale * number, abs=0.0501 if "." in text else 0.5)
+
+
+def test_the_page_loads_nothing_from_elsewhere(written):
+    page, _ = written
+    assert re.findall(r"<(?:link|img|iframe|object|embed|base)\b", page.split("<script")[0]) == []
+    assert re.findall(r"<script[^>]*\bsrc", page) == []
+    assert re.findall(r"(?:https?:)?//\S+", visible(page)) == []
+    assert "default-src 'none'" in page  # and the browser is told to refuse it all
+
+
+def test_the_page_says_what_was_replayed(written):
+    page, values = written
+    text = html.unescape(visible(page))
+    for said in (
+        "Not a medical device",
+        "abc1234",
+        "Notes & remarks <first>.",
+        "python -m firmware_sim replay build/test",
+        "every diagnosis of an unseen window is wrong",
+        "80 of which are not on the disk",
+        "Not counted: the host engine",
+    ):
+        assert said in text
+    assert values["bundle"]["seeds"] == {"filter": 7, "classifier": 7}
+    assert values["provenance"]["engine"] == "host"
+
+
+def test_equal_input_gives_equal_bytes(written, tmp_path):
+    assert write(tmp_path) == written
+
+
+def test_every_plot_has_its_place_in_the_page(written):
+    page, values = written
+    items = json.loads(re.search(r'id="items">(.*?)</script>', page, re.DOTALL)[1])
+    targets = [item["target_id"] for item in items]
+    assert targets[:2] == ["roc", "scores"]
+    assert len(targets) == 2 + len(values["strips"])
+    assert all(f'<div id="{target}">' in page for target in targets)
+
+
+def test_text_from_recordings_cannot_become_markup(tmp_path):
+    attack = "</script><script>alert(1)</script>"
+    ids = np.array([f"{attack}{i}" for i in range(N_WINDOWS)])
+    replay = replace(make_replay(), record_ids=ids)
+    load = make_load(replay, noise_flags=frozenset({attack}), sex=attack)
+    page, values = write(tmp_path, replay, load=load)
+    assert attack not in page
+    assert html.escape(attack) in page
+    assert values["strips"][0]["record_id"].startswith(attack)
+
+
+def test_without_held_out_class_the_page_says_why(tmp_path):
+    page, values = write(tmp_path, bundle=make_bundle(hold_out=None))
+    assert "nothing held out" in page
+    assert '<div id="roc">' not in page
+    assert values["rejects"]["multi_label"]["true_rejects_unseen"]["value"] is None
+
+
+def test_records_without_superclass_alone_still_make_a_page(tmp_path):
+    replay = replace(make_replay(), truth=np.zeros((N_WINDOWS, 5), bool))
+    _, values = write(tmp_path, replay)
+    assert (values["coverage"]["value"], values["strips"]) == (None, [])
+
+
+def test_only_three_of_many_leads_are_drawn(tmp_path):
+    replay, leads = make_replay(), ("I", "II", "III", "V1")
+    page, _ = write(tmp_path, replay, make_bundle(leads=leads), make_load(replay, leads))
+    assert "the first 3 of 4 leads" in page
+    assert page.count('<div id="strip-0-') == report_module.LEADS_DRAWN_MAX
+
+
+def test_strips_are_extremes_and_medians_of_their_kind():
+    replay, bundle = make_replay(), make_bundle()
+    groups = group_windows(replay, bundle)
+    strips = {s.title: s.index for s in choose_strips(replay, bundle, groups)}
+    assert len(strips) == len(set(strips.values())) == 8
+    known = groups.in_distribution & replay.clean & ~replay.accepted
+    assert replay.scores[strips["False reject"]] == replay.scores[known].max()
+    missed = groups.unseen & replay.accepted
+    assert replay.scores[strips["Unseen, missed"]] == replay.scores[missed].min()
+
+
+def test_kinds_without_a_window_are_left_out():
+    replay = replace(make_replay(), accepted=np.ones(N_WINDOWS, bool))
+    replay = replace(replay, labels=replay.labels_alone)
+    strips = choose_strips(replay, make_bundle(), group_windows(replay, make_bundle()))
+    assert [s.title for s in strips] == [
+        "Accepted, diagnosed right",
+        "Accepted, diagnosed wrong",
+        "Unseen, missed",
+        "Noisy, accepted",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("signal", "expected"),
+    [
+        ([0.0, 0.0], (-1.0, 1.0)),  # flat: two millivolts of paper around it
+        ([-0.2, 1.1], (-0.5, 1.5)),
+        ([-1.2, 1.6], (-1.5, 2.0)),
+        ([0.0] * 9 + [30.0], (-3.0, 3.0)),  # an electrode artefact does not squash the rest
+    ],
+)
+def test_the_paper_covers_whole_squares(signal, expected):
+    assert range_mv(np.array(signal)) == expected
