@@ -93,7 +93,7 @@ def read_signal(stem: Path, fs: float) -> Int16Array:
     expected = {
         "fs": (header.fs, fs),
         "n_samples": (header.sig_len, n_samples),
-        "leads": (sorted(map(str.upper, header.sig_name or [])), sorted(map(str.upper, LEADS))),
+        "leads": (_sorted_names(header.sig_name), _sorted_names(LEADS)),
         "adc_gain": (header.adc_gain, [ADC_GAIN] * len(LEADS)),
         "units": (header.units, ["mV"] * len(LEADS)),
         "baseline": (header.baseline, [0] * len(LEADS)),
@@ -282,6 +282,10 @@ def _sha256(path: Path) -> str:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: must be there in a PTB-XL folder, it is missing")
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _sorted_names(leads: Sequence[str]) -> str:
+    return ", ".join(sorted(lead.upper() for lead in leads))
 
 
 def _short(value: object) -> str:

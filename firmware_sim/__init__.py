@@ -1,1 +1,1 @@
-"""Recordings replayed through the shipped firmware, and the proof that every engine decides alike."""
+"""Recordings replayed through the shipped firmware, and proof that every engine decides alike."""

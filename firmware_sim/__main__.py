@@ -1,5 +1,9 @@
 """`python -m firmware_sim`: replay recordings through the firmware; prove that engines agree."""
 
+import shlex
+import shutil
+import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -7,9 +11,13 @@ import typer
 
 from datasets import DATASETS, SPLITS, Dataset, open_dataset
 from datasets.command_line import App, CheckFailed, print_json
+from datasets.splits import check_split
+from export.boards import load_board
 from export.bundle import Bundle, load_bundle
+from export.device.image import COMPILER, FirmwareImage, build_image
 
-from .engines import ENGINES, open_engine
+from .engines import BOARD, ENGINES, open_engine
+from .replay import spread_evenly
 
 app = App("Replay recordings through the firmware, and prove that every engine decides alike.")
 
@@ -21,12 +29,105 @@ DataOption = Annotated[
     str | None, typer.Option(help="Folder of the data set; default where the bundle's was.")
 ]
 SplitOption = Annotated[
-    str | None, typer.Option(help=f"Records to use: {', '.join(SPLITS)}; default all of them.")
+    str | None,
+    typer.Option(
+        help=f"Records to use: {', '.join(SPLITS)}, or several with commas between; default all."
+    ),
 ]
 CacheOption = Annotated[
     Path | None, typer.Option(help="Folder for the cache of signals; default beside the data.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+
+
+@app.command()
+def replay(
+    bundle: BundleArgument,
+    out: Annotated[Path, typer.Option(help="Folder for report.html and report.json.")],
+    dataset: DatasetOption = None,
+    data: DataOption = None,
+    split: SplitOption = "test",
+    engine: Annotated[str, typer.Option(help=f"Engine: {', '.join(ENGINES)}.")] = "host",
+    records: Annotated[
+        int | None, typer.Option(help="Replay this many records, spread evenly; default all.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the patient bootstrap.")] = 0,
+    cache: CacheOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Replay whole records through the firmware and write a report.
+
+    Every record is played with the filter and, for comparison, to the classifier alone.
+
+    Examples
+    --------
+    python -m firmware_sim replay build/demo --out build/report --engine qemu
+    python -m firmware_sim replay build/hyp --data ~/ptbxl --split test --out build/report
+    """
+    from . import report as reports
+    from .measures import measure
+    from .replay import replay as play
+
+    loaded = load_bundle(bundle)
+    opener = open_engine(engine)
+    opened = _open(loaded, dataset, data, cache)
+    record_ids = spread_evenly(_record_ids(opened, split), records)
+    played = play(loaded, opened, record_ids, opener)
+    image = _image(loaded)
+    figures = measure(played, loaded, image, seed)
+    provenance = reports.Provenance(
+        dataset=opened.name,
+        source=opened.source,
+        split=split,
+        engine=engine,
+        command=shlex.join(["python", "-m", "firmware_sim", *sys.argv[1:]]),
+        n_listed=opened.n_listed,
+        n_absent=opened.n_absent,
+        notes=tuple(_notes(loaded, opened, split, image)),
+    )
+    page = reports.write_report(
+        figures, played, loaded, provenance, lambda i: opened.load(i, loaded.data.leads), out
+    )
+    if as_json:
+        print_json({"report": str(page), **figures.to_json()})
+        return
+    for card in reports.headlines(figures):
+        print(f"{card.title:<34} {card.text:>10}   {' '.join(card.beside)}")
+    print(f"report: {page}")
+
+
+def _notes(
+    bundle: Bundle, dataset: Dataset, split: str | None, image: FirmwareImage | None
+) -> list[str]:
+    """Return what a reader must know of the records beyond their number."""
+    notes = []
+    seen = {"train", "calibration"} & set((split or ",".join(SPLITS)).split(","))
+    if seen and dataset.name == bundle.data.dataset:
+        notes.append(
+            f"The replayed records include those of {' and '.join(sorted(seen))}, on which this "
+            "bundle was made: its figures are better here than on new patients."
+        )
+    if dataset.unreadable:
+        notes.append(
+            f"{len(dataset.unreadable)} records on disk could not be read and are left out."
+        )
+    if image is None:
+        notes.append(f"Flash and RAM are not known: {COMPILER} is not installed here.")
+    return notes
+
+
+def _image(bundle: Bundle) -> FirmwareImage | None:
+    """Build the board's image for its sizes; None without the cross compiler."""
+    if shutil.which(COMPILER) is None:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        return build_image(
+            bundle.filter_blob,
+            bundle.classifier_blob,
+            bundle.manifest["arena_bytes"],
+            load_board(BOARD),
+            Path(folder),
+        )
 
 
 @app.command()
@@ -70,7 +171,8 @@ def parity(
     }
     if dataset is not None:
         opened = _open(loaded, dataset, data, cache)
-        recordings = dataset_recordings(loaded, opened, opened.record_ids(split), windows)
+        record_ids = spread_evenly(_record_ids(opened, split), windows)
+        recordings = dataset_recordings(loaded, opened, record_ids)
         compared[dataset] = check_parity(altered, recordings, chosen, windows)
     if as_json:
         print_json({name: result.to_json() for name, result in compared.items()})
@@ -89,6 +191,13 @@ def parity(
         ]
     if failed:
         raise CheckFailed("\n".join(failed))
+
+
+def _record_ids(dataset: Dataset, split: str | None) -> list[str]:
+    """Return the records of `split`, which may name several with commas between."""
+    if split is None:
+        return dataset.record_ids()
+    return [i for name in split.split(",") for i in dataset.record_ids(check_split(name))]
 
 
 def _open(bundle: Bundle, dataset: str | None, data: str | None, cache: Path | None) -> Dataset:

@@ -165,11 +165,10 @@ def golden_recordings(bundle: Bundle) -> Iterator[tuple[str, Int16Array]]:
 
 
 def dataset_recordings(
-    bundle: Bundle, dataset: Dataset, record_ids: Sequence[str], n_windows: int
+    bundle: Bundle, dataset: Dataset, record_ids: Sequence[str]
 ) -> Iterator[tuple[str, Int16Array]]:
-    """Return recordings spread evenly over a data set, as many as `n_windows` may take."""
-    spread = np.linspace(0, len(record_ids) - 1, min(n_windows, len(record_ids)))
-    for index in np.unique(spread.round().astype(int)):
-        record = dataset.load(record_ids[index], bundle.data.leads)
+    """Return recordings of a data set, checked to be what the bundle's signal chain expects."""
+    for record_id in record_ids:
+        record = dataset.load(record_id, bundle.data.leads)
         check_front_end(record, bundle.chain)
         yield f"record {record.record_id}", record.adc_counts

@@ -137,21 +137,20 @@ def roc_plot(replay: Replay, groups: Groups) -> figure:
 
 def score_plot(replay: Replay, groups: Groups, threshold: int) -> figure:
     """Return histograms of the score, unseen against in-distribution, with the threshold."""
-    low = float(replay.scores.min())
-    high = float(np.quantile(replay.scores, HISTOGRAM_SHOWN))
-    high = max(high, 1.05 * threshold, low + 1)
+    scores = replay.scores / max(threshold, 1)
+    low = float(scores.min())
+    high = max(float(np.quantile(scores, HISTOGRAM_SHOWN)), 1.05)
     edges = np.linspace(low, high, HISTOGRAM_BINS + 1)
     plot = figure(
         width=500,
         height=440,
         sizing_mode="stretch_width",
         x_range=Range1d(start=low, end=high),
-        x_axis_label="score (the last bar holds all that is higher)",
+        x_axis_label="score / threshold (the last bar holds all that is higher)",
         y_axis_label="share of the group's windows",
         tools="",
         toolbar_location=None,
     )
-    plot.xaxis.formatter = NumeralTickFormatter(format="0,0")
     plot.yaxis.formatter = NumeralTickFormatter(format="0 %")
     items, peak = [], 0.01
     for name, mask in (
@@ -160,7 +159,7 @@ def score_plot(replay: Replay, groups: Groups, threshold: int) -> figure:
     ):
         if not mask.any():
             continue
-        n_by_bin, _ = np.histogram(np.clip(replay.scores[mask], low, high), edges)
+        n_by_bin, _ = np.histogram(np.clip(scores[mask], low, high), edges)
         shares = n_by_bin / mask.sum()
         x, y = np.repeat(edges, 2), np.concatenate([[0], np.repeat(shares, 2), [0]])
         if mask is groups.unseen:
@@ -170,20 +169,18 @@ def score_plot(replay: Replay, groups: Groups, threshold: int) -> figure:
         items.append(_legend_item(name, drawn))
         peak = max(peak, float(shares.max()))
     plot.y_range = Range1d(start=0, end=1.12 * peak)
-    _mark_threshold(plot, threshold, 1.12 * peak, leftwards=threshold > (low + high) / 2)
+    _mark_threshold(plot, 1.12 * peak, leftwards=1 > (low + high) / 2)
     plot.add_layout(Legend(items=items, location="top_right"))
     return plot
 
 
-def _mark_threshold(plot: figure, threshold: int, top: float, leftwards: bool) -> None:
+def _mark_threshold(plot: figure, top: float, leftwards: bool) -> None:
     plot.add_layout(
-        Span(
-            location=threshold, dimension="height", line_color=INK, line_width=2, line_dash="dashed"
-        )
+        Span(location=1, dimension="height", line_color=INK, line_width=2, line_dash="dashed")
     )
     plot.add_layout(
         Label(
-            x=threshold,
+            x=1,
             y=top,
             x_offset=-6 if leftwards else 6,
             y_offset=-4,

@@ -108,6 +108,15 @@ def replay(
     )
 
 
+def spread_evenly(record_ids: Sequence[str], n: int | None) -> list[str]:
+    """Return at most `n` of `record_ids`, evenly spread and in order; all of them for None."""
+    if n is not None and n < 1:
+        raise ValueError(f"the number of records must be at least 1, got {n}")
+    if n is None or n >= len(record_ids):
+        return list(record_ids)
+    return [record_ids[i * len(record_ids) // n] for i in range(n)]
+
+
 def _decide(engine: Engine, record: EcgRecord) -> list[Decision]:
     engine.reset()
     return engine.push(record.adc_counts)

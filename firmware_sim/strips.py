@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from bokeh.models.annotations import BoxAnnotation, Label
 from bokeh.models.formatters import PrintfTickFormatter
-from bokeh.models.grids import Grid
 from bokeh.models.ranges import Range1d
-from bokeh.models.tickers import FixedTicker
+from bokeh.models.tickers import FixedTicker, SingleIntervalTicker
 from bokeh.plotting import figure
 
 from datasets import SUPERCLASSES
@@ -165,23 +163,10 @@ def _paper(start_s: float, fs: float, signal_mv: FloatArray, lead: str, banded: 
     paper.yaxis.ticker = FixedTicker(ticks=np.arange(np.ceil(low), high + 1e-9).tolist())
     paper.xaxis.formatter = PrintfTickFormatter(format="%g s")
     paper.axis.minor_tick_line_color = None
-    paper.grid.visible = False
-    sides: tuple[tuple[Literal[0, 1], float, float, float], ...] = (
-        (0, start_s, end_s, SQUARE_S),
-        (1, low, top, SQUARE_MV),
-    )
-    for dimension, start, stop, square in sides:
-        large = np.arange(start, stop + 1e-9, square)
-        small = np.arange(start, stop + 1e-9, square / SMALL_PER_LARGE)
-        for ticks, colour, width in ((small, THIN, 0.6), (large, THICK, 0.9)):
-            grid = Grid(
-                dimension=dimension,
-                ticker=FixedTicker(ticks=ticks.tolist()),
-                grid_line_color=colour,
-                grid_line_width=width,
-                level="underlay",
-            )
-            paper.add_layout(grid)
+    for grid, square in ((paper.xgrid, SQUARE_S), (paper.ygrid, SQUARE_MV)):
+        grid.ticker = SingleIntervalTicker(interval=square, num_minor_ticks=SMALL_PER_LARGE)
+        grid.grid_line_color, grid.grid_line_width = THICK, 0.9
+        grid.minor_grid_line_color, grid.minor_grid_line_width = THIN, 0.6
     paper.line(time_s, signal_mv, line_color=TRACE, line_width=1.4, line_join="round")
     return paper
 

@@ -2,10 +2,10 @@
 
 from .engine import Engine, EngineOpener, InstructionCounts
 from .host import HostEngine
-from .qemu import QemuEngine
+from .qemu import BOARD, QemuEngine
 from .tflm import TflmEngine
 
-__all__ = ["ENGINES", "Engine", "EngineOpener", "InstructionCounts", "open_engine"]
+__all__ = ["BOARD", "ENGINES", "Engine", "EngineOpener", "InstructionCounts", "open_engine"]
 
 ENGINES: dict[str, EngineOpener] = {
     "tflm": TflmEngine,

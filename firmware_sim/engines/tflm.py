@@ -49,7 +49,7 @@ class PythonChain:
         if abs(y) > STATE_MAX:
             y, residue = max(-STATE_MAX, min(STATE_MAX, y)), 0
         state[:] = [x, x1, y, y1, residue]
-        code = (y * self._scale + (1 << self._shift - 1)) >> self._shift
+        code: int = (y * self._scale + (1 << self._shift - 1)) >> self._shift
         return max(-128, min(127, code))
 
 
