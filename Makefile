@@ -6,7 +6,7 @@ SHELL := bash
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup tools demo test check fmt lint type parity lock clean
+.PHONY: help setup tools demo test check fmt lint type parity figures lock clean
 
 PY := .venv/bin/python
 RUN := build/demo/run
@@ -52,6 +52,11 @@ has_host_compiler() { compiles cc; }
 has_arm_compiler() { compiles arm-none-eabi-gcc --specs=nano.specs; }
 has_qemu() { command -v qemu-system-arm >/dev/null; }
 board_engine() { if has_arm_compiler && has_qemu; then echo qemu; else echo host; fi; }
+parity() {
+	local engines=tflm,host
+	[ "$$(board_engine)" = host ] || engines+=,qemu
+	run $(PY) -m firmware_sim parity $(BUNDLE) --dataset synthetic --windows 20 --engines "$$engines"
+}
 endef
 
 help: ## list the targets
@@ -108,9 +113,8 @@ tools:
 
 demo: setup $(BUNDLE)/manifest.json ## synthetic recordings -> model -> firmware -> emulated board -> report
 	@$(FUNCTIONS)
-	engine=$$(board_engine)
-	run $(PY) -m firmware_sim parity $(BUNDLE) --dataset synthetic --windows 20
-	run $(PY) -m firmware_sim replay $(BUNDLE) --dataset synthetic --split test --engine $$engine --out $(REPORT)
+	parity
+	run $(PY) -m firmware_sim replay $(BUNDLE) --split test --engine "$$(board_engine)" --out $(REPORT)
 	say "the report: $(CURDIR)/$(REPORT)/report.html"
 
 $(BUNDLE)/manifest.json: .venv/.stamp $(MODEL_SOURCES)
@@ -137,7 +141,13 @@ type: .venv/.stamp ## mypy, strict
 	$(PY) -m mypy
 
 parity: setup $(BUNDLE)/manifest.json ## the demo's bundle decides alike on every engine
-	$(PY) -m firmware_sim parity $(BUNDLE) --dataset synthetic --windows 20
+	@$(FUNCTIONS)
+	parity
+
+figures: ## the README's picture, from REPORT (a folder that a replay has written)
+	chromium --headless --no-sandbox --disable-gpu --no-first-run --user-data-dir="$$(mktemp -d)" \
+		--virtual-time-budget=8000 --window-size=1200,1290 \
+		--screenshot=docs/figures/report.png "file://$$(realpath $(REPORT))/report.html"
 
 LOCK := .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command 'make lock' $(LOCK_FLAGS)

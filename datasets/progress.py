@@ -59,4 +59,5 @@ def progress(description: str, total: int) -> Iterator[Advance]:
     try:
         yield advance
     finally:
-        bar.stop()
+        if bar.live.is_started:
+            bar.stop()

@@ -80,8 +80,8 @@ def open_ptbxl(data: str | Path | None, fs: float, cache: str | Path | None) -> 
 def read_signal(stem: Path, fs: float) -> Int16Array:
     """Return the ADC counts of the WFDB record `stem`.hea, `stem`.dat, int16 (n_samples, 12).
 
-    The header is parsed by wfdb and held to what PTB-XL publishes. Format 16 being plain
-    little-endian int16, the samples are then read by numpy, in half wfdb's time.
+    The header is parsed by wfdb and held to what PTB-XL publishes. Samples of format 16 are plain
+    little-endian int16, which numpy reads once the file's size is known to be right.
 
     Raises
     ------

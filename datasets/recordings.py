@@ -135,5 +135,7 @@ def lead_columns(
             raise ValueError(f"lead must be one of {', '.join(available)}, got {lead}{where}")
     columns = [column_by_name[lead.upper()] for lead in leads]
     if not columns or len(set(columns)) < len(columns):
-        raise ValueError(f"leads must be one or more, each once, got {', '.join(leads)}{where}")
+        raise ValueError(
+            f"leads must be one or more, each once, got {', '.join(leads) or 'none'}{where}"
+        )
     return columns

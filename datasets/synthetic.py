@@ -250,9 +250,12 @@ def _start_worker(
 
 def _write_signals(n_subjects: int, seed: int, fs: float, first: int, step: int) -> None:
     options = SyntheticOptions(n_subjects, seed)
-    for index in range(first, n_subjects, step):
-        sys.stdout.buffer.write(simulate(options, fs, index).tobytes())
-        sys.stdout.buffer.flush()
+    try:
+        for index in range(first, n_subjects, step):
+            sys.stdout.buffer.write(simulate(options, fs, index).tobytes())
+            sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        os._exit(1)  # the parent was killed; nobody is left to tell
 
 
 SYNTHETIC = DatasetCard(

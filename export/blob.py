@@ -5,7 +5,6 @@ docs/blob-format.md describes every byte.
 
 import hashlib
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,7 +87,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class BlobHeader:
-    """What a blob says of itself; `weights` are the (first, end) bytes of each layer's weights."""
+    """What a blob says of itself; `weights` has the offset of each layer's, 0 where it has none."""
 
     role: Role
     n_bytes: int
@@ -100,7 +99,7 @@ class BlobHeader:
     activation_bytes: int
     n_layers: int
     n_outputs: int
-    weights: tuple[tuple[int, int], ...]
+    weights: tuple[int, ...]
 
 
 class _Writer:
@@ -224,7 +223,7 @@ def read_header(blob: bytes) -> BlobHeader:
         activation_bytes=int(header["activation_bytes"]),
         n_layers=len(layers),
         n_outputs=int(output["width"]) * int(output["channels"]),
-        weights=tuple((int(r["weights"]), int(r["bias"])) for r in layers),
+        weights=tuple(int(layer["weights"]) for layer in layers),
     )
 
 
@@ -233,8 +232,10 @@ def flip_weight_bit(blob: bytes, layer: int, bit: int = 0) -> bytes:
 
     A check that cannot fail proves nothing: parity is shown to catch this.
     """
-    spans: Sequence[tuple[int, int]] = read_header(blob).weights
-    first, _ = spans[layer]
+    offsets = read_header(blob).weights
+    if not 0 <= layer < len(offsets):
+        raise ValueError(f"layer must be in [0, {len(offsets)}), got {layer}")
+    first = offsets[layer]
     if first == 0:
         raise ValueError(f"layer must have weights to flip a bit of, layer {layer} has none")
     data = bytearray(blob)

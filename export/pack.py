@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from datasets import DATASETS
+from datasets import Dataset, open_dataset
 from datasets.records import Int8Array
 
 from .blob import Score, read_header, with_threshold, write_blob
@@ -84,33 +84,34 @@ def pack_bundle(
     data = trained["filter"].data
     if trained["classifier"].data != data:
         raise ValueError(f"filter and classifier of {run} must share their data settings")
-    representative = _representative(data, trained["filter"].seed, cache)
+    dataset = open_dataset(data.dataset, data.data, data.fs, cache)
+    representative = _representative(dataset, data, trained["filter"].seed)
     gate = _network(run, "filter", trained["filter"], representative)
     classifier = _network(run, "classifier", trained["classifier"], representative)
 
-    records = [
-        record for record in in_distribution_records(data, "calibration", cache) if record.clean
-    ]
+    records = in_distribution_records(dataset, data, "calibration", clean_only=True)
     calibration = windows_of(records, data.chain, data.window_len, data.hop_len)
     _, scores = run_network(gate.blob, Role.GATE, calibration.x)
     threshold = fit_threshold(scores, alpha)
     gate = replace(gate, blob=with_threshold(gate.blob, threshold.value))
 
-    manifest = _manifest(data, gate, classifier, threshold)
+    manifest = _manifest(data, dataset.source, gate, classifier, threshold)
     files = {
         "filter.tflite": gate.quantized.tflite,
         "filter.bgm": gate.blob,
         "classifier.tflite": classifier.quantized.tflite,
         "classifier.bgm": classifier.blob,
-        "golden.npz": golden_file(gate.blob, classifier.blob, golden_windows(records, data.window_len)),
+        "golden.npz": golden_file(
+            gate.blob, classifier.blob, golden_windows(records, data.window_len)
+        ),
         "MODEL_CARD.md": model_card(manifest).encode(),
     }
     return write_bundle(out, files, manifest)
 
 
-def _representative(data: DataSettings, seed: int, cache: Path | None) -> Int8Array:
+def _representative(dataset: Dataset, data: DataSettings, seed: int) -> Int8Array:
     """Return windows of randomly chosen training records, int8 (n_windows, window_len, n_leads)."""
-    records = in_distribution_records(data, "train", cache)
+    records = in_distribution_records(dataset, data, "train")
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(len(records))[:N_REPRESENTATIVE]
     picked = [records[i] for i in sorted(chosen)]
@@ -148,7 +149,7 @@ def _network(run: Path, part: str, trained: TrainedPart, windows: Int8Array) -> 
 
 
 def _manifest(
-    data: DataSettings, gate: Network, classifier: Network, threshold: Threshold
+    data: DataSettings, source: str, gate: Network, classifier: Network, threshold: Threshold
 ) -> dict[str, Any]:
     with Pipeline([gate.blob], classifier.blob) as pipeline:
         arena_bytes = pipeline.arena_bytes
@@ -157,7 +158,7 @@ def _manifest(
         "commit": _commit(),
         "versions": {tool: version(tool) for tool in TOOLS},
         "data": asdict(data),
-        "source": DATASETS[data.dataset].source,
+        "source": source,
         "arena_bytes": arena_bytes,
         "filter": {
             "seed": gate.trained.seed,

@@ -90,6 +90,7 @@ def _load(path: Path) -> Any:
 
     if not path.exists():
         raise FileNotFoundError(f"{path} must exist, it does not: train the network first")
+    keras.utils.clear_session()  # restarts Keras's name counters, which end up in the .tflite
     try:
         return keras.models.load_model(path, compile=False)
     except (ValueError, OSError, KeyError) as error:

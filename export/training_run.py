@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from datasets import SUPERCLASSES, EcgRecord, in_distribution, open_dataset
+from datasets import SUPERCLASSES, Dataset, EcgRecord, in_distribution
+from datasets.progress import progress
 
 from .signal_chain import SignalChain
 
@@ -149,12 +150,25 @@ def load_part(run: Path, part: str) -> TrainedPart:
 
 
 def in_distribution_records(
-    data: DataSettings, split: str, cache: Path | None = None
+    dataset: Dataset, data: DataSettings, split: str, clean_only: bool = False
 ) -> list[EcgRecord]:
-    """Return the records of `split` that do not carry the held-out superclass.
+    """Return the records of `split` that carry a superclass, and not the held-out one.
 
-    The one door through which training, quantization and calibration get recordings.
+    The one door through which training, quantization and calibration get recordings: a record that
+    carries the held-out superclass never passes it, whatever else it carries.
+
+    Parameters
+    ----------
+    dataset : open data set; data : leads and held-out superclass.
+    split : one of `datasets.SPLITS`.
+    clean_only : also leave out records with a noise remark.
     """
-    dataset = open_dataset(data.dataset, data.data, data.fs, cache)
-    records = (dataset.load(record_id, data.leads) for record_id in dataset.record_ids(split))
-    return [record for record in records if in_distribution(record, data.hold_out)]
+    record_ids = dataset.record_ids(split)
+    records = []
+    with progress(f"Records of {split}", total=len(record_ids)) as advance:
+        for record_id in record_ids:
+            record = dataset.load(record_id, data.leads)
+            if in_distribution(record, data.hold_out) and (record.clean or not clean_only):
+                records.append(record)
+            advance()
+    return records

@@ -17,6 +17,13 @@ from export.bundle import Bundle, load_bundle
 from export.device.image import COMPILER, FirmwareImage, build_image
 
 from .engines import BOARD, ENGINES, open_engine
+from .parity import (
+    Parity,
+    check_parity,
+    dataset_recordings,
+    flip_weight_bit,
+    golden_recordings,
+)
 from .replay import spread_evenly
 
 app = App("Replay recordings through the firmware, and prove that every engine decides alike.")
@@ -149,8 +156,8 @@ def parity(
 ) -> None:
     """Compare score bits and decisions of every engine: golden windows, then recorded ones.
 
-    Exits 1 when an engine differs, and names the first window and layer. Without --dataset, only
-    the golden windows are compared.
+    Of golden windows, the output of every layer is compared too. Exits 1 when an engine differs,
+    and names the first window and layer. Without --dataset, only golden windows are compared.
 
     Examples
     --------
@@ -158,16 +165,12 @@ def parity(
     python -m firmware_sim parity build/hyp --dataset ptbxl --data ~/ptbxl --windows 1000
     python -m firmware_sim parity build/hyp --damage 0
     """
-    from .parity import check_parity, dataset_recordings, golden_recordings
-    from .parity import damage as flip_bit
-
     loaded = load_bundle(bundle)
     chosen = {name: open_engine(name) for name in engines.split(",")}
-    altered = loaded if damage is None else flip_bit(loaded, damage)
+    altered = loaded if damage is None else flip_weight_bit(loaded, damage)
+    n_golden = len(loaded.golden.scores)
     compared = {
-        "golden": check_parity(
-            altered, golden_recordings(loaded), chosen, len(loaded.golden.scores)
-        )
+        "golden": check_parity(altered, golden_recordings(loaded), chosen, n_golden, layers=True)
     }
     if dataset is not None:
         opened = _open(loaded, dataset, data, cache)
@@ -176,21 +179,20 @@ def parity(
         compared[dataset] = check_parity(altered, recordings, chosen, windows)
     if as_json:
         print_json({name: result.to_json() for name, result in compared.items()})
-    failed = []
-    for name, result in compared.items():
-        for engine, n_equal in result.n_equal.items():
-            if not as_json:
-                print(
-                    f"{name}: {n_equal} of {result.n_windows} windows equal on {engine} and tflm "
-                    f"({result.n_rejected} rejected)"
-                )
-        failed += [
-            f"{d.engine} differs from tflm first at {d.window}: {d.layer}; "
-            f"scores {d.found.scores if d.found else 'none'} instead of {d.expected.scores}"
-            for d in result.differences
-        ]
+    else:
+        _print_parity(compared)
+    failed = [str(difference) for result in compared.values() for difference in result.differences]
     if failed:
         raise CheckFailed("\n".join(failed))
+
+
+def _print_parity(compared: dict[str, Parity]) -> None:
+    for name, result in compared.items():
+        for engine, n_equal in result.n_equal.items():
+            print(
+                f"{name}: {n_equal} of {result.n_windows} windows equal on {engine} and tflm "
+                f"({result.n_rejected} rejected)"
+            )
 
 
 def _record_ids(dataset: Dataset, split: str | None) -> list[str]:

@@ -8,6 +8,7 @@ window start, score, verdict, reason, label, margin.
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from datasets import Dataset
 from datasets.progress import progress
 from datasets.records import Int8Array, Int16Array
-from export.blob import flip_weight_bit
+from export import blob
 from export.bundle import Bundle
 from export.graph import read_graph
 from export.pipeline import Decision
@@ -33,15 +34,22 @@ class Difference:
     Parameters
     ----------
     engine : the one that differs; window : record and first sample.
-    layer : first layer whose output differs, or what behind the networks does.
-    expected, found : the decisions; found is None where the engine made none.
+    layer : first layer whose output differs, or what around the networks does.
+    expected, found : the decisions; None where reference or engine made none.
     """
 
     engine: str
     window: str
     layer: str
-    expected: Decision
+    expected: Decision | None
     found: Decision | None
+
+    def __str__(self) -> str:
+        expected, found = (d.scores if d else "no decision" for d in (self.expected, self.found))
+        return (
+            f"{self.engine} differs from {REFERENCE} first at {self.window}: {self.layer}; "
+            f"score {found} instead of {expected}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +69,12 @@ class Parity:
         return asdict(self)
 
 
-def damage(bundle: Bundle, layer: int) -> Bundle:
+def flip_weight_bit(bundle: Bundle, layer: int) -> Bundle:
     """Return `bundle` with one weight bit flipped in the filter's blob, its CRC-32 made to match.
 
     Only the firmware's copy: the reference keeps the .tflite. Parity has to find it.
     """
-    return replace(bundle, filter_blob=flip_weight_bit(bundle.filter_blob, layer))
+    return replace(bundle, filter_blob=blob.flip_weight_bit(bundle.filter_blob, layer))
 
 
 def check_parity(
@@ -74,6 +82,7 @@ def check_parity(
     recordings: Iterator[tuple[str, Int16Array]],
     engines: dict[str, EngineOpener],
     n_windows: int,
+    layers: bool = False,
 ) -> Parity:
     """Compare every engine with the reference on the first `n_windows` windows of `recordings`.
 
@@ -83,6 +92,8 @@ def check_parity(
     recordings : (name, int16 counts (n_samples, n_leads)); each is played from a reset.
     engines : at least the reference `tflm` and another one.
     n_windows : how many windows to compare at most.
+    layers : whether equal also means the same output of every layer of both networks, which shows
+        what rounding and pooling hide from the score.
 
     Raises
     ------
@@ -92,24 +103,19 @@ def check_parity(
         raise ValueError(
             f"parity needs the reference {REFERENCE} and another engine, got {', '.join(engines)}"
         )
-    others = [name for name in engines if name != REFERENCE]
-    n_equal = dict.fromkeys(others, 0)
-    differences: dict[str, Difference] = {}
     n_compared = n_rejected = 0
     with ExitStack() as stack, progress("Comparing windows", n_windows) as advance:
         opened = {name: stack.enter_context(open_(bundle)) for name, open_ in engines.items()}
+        reference = opened.pop(REFERENCE)
+        comparisons = {
+            name: _Comparison(bundle, reference, name, engine, layers)
+            for name, engine in opened.items()
+        }
         for name, counts in recordings:
-            made = {key: _play(engine, counts) for key, engine in opened.items()}
-            expected = made[REFERENCE][: n_windows - n_compared]
-            for other in others:
-                found = made[other]
-                equal = [e == f for e, f in zip(expected, found, strict=False)]
-                n_equal[other] += sum(equal)
-                if other not in differences and sum(equal) < len(expected):
-                    first = equal.index(False) if False in equal else len(equal)
-                    differences[other] = _explain(
-                        bundle, opened, other, name, counts, expected[first], found[first:]
-                    )
+            room = n_windows - n_compared
+            expected = _play(reference, counts)[:room]
+            for comparison in comparisons.values():
+                comparison.compare(name, counts, expected, room)
             n_compared += len(expected)
             n_rejected += sum(not decision.accepted for decision in expected)
             advance(len(expected))
@@ -117,7 +123,47 @@ def check_parity(
                 break
     if n_compared == 0:
         raise ValueError(f"parity needs recordings of at least {bundle.data.window_len} samples")
-    return Parity(n_compared, n_rejected, n_equal, tuple(differences.values()))
+    return Parity(
+        n_windows=n_compared,
+        n_rejected=n_rejected,
+        n_equal={name: comparison.n_equal for name, comparison in comparisons.items()},
+        differences=tuple(c.first for c in comparisons.values() if c.first is not None),
+    )
+
+
+class _Comparison:
+    """One engine against the reference: how many windows were equal, and the first that was not."""
+
+    def __init__(
+        self, bundle: Bundle, reference: Engine, name: str, engine: Engine, layers: bool
+    ) -> None:
+        self._bundle, self._reference, self._name = bundle, reference, name
+        self._engine, self._layers = engine, layers
+        self.n_equal = 0
+        self.first: Difference | None = None
+
+    def compare(
+        self, recording: str, counts: Int16Array, expected: list[Decision], room: int
+    ) -> None:
+        """Play a recording; `expected` is what the reference made of it, `room` at most."""
+        found = _play(self._engine, counts)[:room]
+        for reference, decision in zip_longest(expected, found):
+            start = (reference or decision).window_start
+            window = self._bundle.chain.apply(counts)[start : start + self._bundle.data.window_len]
+            equal = reference == decision
+            layer = None
+            if self._layers or not equal:
+                layer = first_unequal_layer(self._bundle, self._reference, self._engine, window)
+            if equal and layer is None:
+                self.n_equal += 1
+            elif self.first is None:
+                self.first = Difference(
+                    engine=self._name,
+                    window=f"{recording} from sample {start}",
+                    layer=layer or "no layer: signal chain, score or gate",
+                    expected=reference,
+                    found=decision,
+                )
 
 
 def _play(engine: Engine, counts: Int16Array) -> list[Decision]:
@@ -125,29 +171,8 @@ def _play(engine: Engine, counts: Int16Array) -> list[Decision]:
     return engine.push(counts)
 
 
-def _explain(
-    bundle: Bundle,
-    opened: dict[str, Engine],
-    other: str,
-    name: str,
-    counts: Int16Array,
-    expected: Decision,
-    found: list[Decision],
-) -> Difference:
-    """Find the first layer whose output differs on the window."""
-    start = expected.window_start
-    window = bundle.chain.apply(counts)[start : start + bundle.data.window_len]
-    layer = _first_layer(bundle, opened[REFERENCE], opened[other], window)
-    return Difference(
-        engine=other,
-        window=f"{name} from sample {start}",
-        layer=layer or "none: signal chain, score or gate differ",
-        expected=expected,
-        found=found[0] if found else None,
-    )
-
-
-def _first_layer(bundle: Bundle, a: Engine, b: Engine, window: Int8Array) -> str | None:
+def first_unequal_layer(bundle: Bundle, a: Engine, b: Engine, window: Int8Array) -> str | None:
+    """Return the first layer whose output two engines disagree on, None where there is none."""
     for network, data in (
         ("filter", bundle.filter_tflite),
         ("classifier", bundle.classifier_tflite),

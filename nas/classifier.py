@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from datasets import SUPERCLASSES, WindowBatch
-from export.training_run import TrainedPart, model_path, save_part
+from export.training_run import TrainedPart
 
 from .job import Job
 from .metrics import auroc_per_class
@@ -105,7 +105,7 @@ def train_classifier(
     """
     import keras
 
-    from .train import outputs_of, save_model, train
+    from .train import keep, outputs_of, train
 
     keras.utils.set_random_seed(job.seed)
     x = batch.x_mv
@@ -123,7 +123,6 @@ def train_classifier(
     logits = outputs_of(model, calibration.x_mv)
     areas = auroc_per_class(logits, _targets(calibration, job.data.classes))
     known = [area for area in areas if area is not None]
-    save_model(model, model_path(job.run, job.part))
     part = TrainedPart(
         data=job.data,
         seed=job.seed,
@@ -140,8 +139,7 @@ def train_classifier(
             },
         },
     )
-    save_part(job.run, job.part, part)
-    checkpoint.remove()
+    keep(model, job, part, checkpoint)
     return part
 
 

@@ -7,11 +7,11 @@ import numpy as np
 
 from datasets import WindowBatch
 from datasets.command_line import CheckFailed
-from export.training_run import TrainedPart, model_path, save_part
+from export.training_run import TrainedPart
 
 from .detectors.detector import Detector, Float32Array
 from .job import Job
-from .train import outputs_of, save_model, train
+from .train import keep, outputs_of, train
 
 SPREAD_MIN = 0.01
 """Smallest standard deviation of the outputs across windows, relative to their mean's length.
@@ -46,7 +46,6 @@ def train_filter(job: Job, detector: Detector, params: Any, batch: WindowBatch) 
     )
     trained = outputs_of(model, x)
     check_not_collapsed(trained)
-    save_model(model, model_path(job.run, job.part))
     part = TrainedPart(
         data=job.data,
         seed=job.seed,
@@ -63,8 +62,7 @@ def train_filter(job: Job, detector: Detector, params: Any, batch: WindowBatch) 
             },
         },
     )
-    save_part(job.run, job.part, part)
-    checkpoint.remove()
+    keep(model, job, part, checkpoint)
     return part
 
 

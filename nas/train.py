@@ -7,16 +7,17 @@ the weights it would have ended with, as far as the machine repeats its own sums
 
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
 from datasets.progress import progress
+from export.training_run import TrainedPart, model_path, save_part
 
 from .checkpoint import Checkpoint
 from .detectors.detector import Float32Array
+from .job import Job
 from .plan import TrainingPlan
 
 PREDICT_BATCH = 512
@@ -83,13 +84,26 @@ def outputs_of(model: Any, x: Float32Array) -> Float32Array:
     return outputs
 
 
-def save_model(model: Any, path: Path) -> None:
-    """Write the network alone, without loss and optimizer, by rename."""
+def keep(model: Any, job: Job, trained: TrainedPart, checkpoint: Checkpoint) -> None:
+    """Write the part's half of the run folder, and forget the checkpoint.
+
+    The old description goes first and the new one comes last, so that killed at any point no
+    description stands beside the other training's network.
+    """
+    path = model_path(job.run, job.part)
     temporary = path.with_name(f".{path.name}.tmp.keras")
-    shipped = keras.Model.from_config(model.get_config())
-    shipped.set_weights(model.get_weights())
-    shipped.save(temporary)
+    alone(model).save(temporary)
+    path.with_suffix(".json").unlink(missing_ok=True)
     temporary.replace(path)
+    save_part(job.run, job.part, trained)
+    checkpoint.remove()
+
+
+def alone(model: Any) -> Any:
+    """Return the network without loss and optimizer."""
+    network = keras.Model.from_config(model.get_config())
+    network.set_weights(model.get_weights())
+    return network
 
 
 def _show(advance: Callable[[int, str], None], label: str) -> Any:

@@ -1,11 +1,8 @@
 """Which windows a network may see: in-distribution ones of one split, after the signal chain."""
 
-from collections.abc import Iterator
-
-from datasets import SUPERCLASSES, Dataset, EcgRecord, WindowBatch, in_distribution
-from datasets.progress import Advance, progress
+from datasets import SUPERCLASSES, Dataset, WindowBatch
 from export.signal_chain import windows_of
-from export.training_run import DataSettings
+from export.training_run import DataSettings, in_distribution_records
 
 
 def describe_data(
@@ -32,7 +29,7 @@ def describe_data(
         baseline=first.baseline,
         highpass_hz=highpass_hz,
     )
-    assert settings.chain  # refuses what the chain cannot do before any record is read
+    settings.chain.settings(len(settings.leads))  # refuses before all records are read
     return settings
 
 
@@ -54,17 +51,8 @@ def familiar_windows(
     ------
     ValueError : no record is left, or one does not fit the settings.
     """
-    record_ids = dataset.record_ids(split)
-
-    def records(advance: Advance) -> Iterator[EcgRecord]:
-        for record_id in record_ids:
-            record = dataset.load(record_id, settings.leads)
-            advance()
-            if in_distribution(record, settings.hold_out) and (record.clean or not clean_only):
-                yield record
-
-    with progress(f"Windows of {split}", total=len(record_ids)) as advance:
-        batch = windows_of(records(advance), settings.chain, settings.window_len, settings.hop_len)
+    records = in_distribution_records(dataset, settings, split, clean_only)
+    batch = windows_of(records, settings.chain, settings.window_len, settings.hop_len)
     if settings.hold_out is not None:
         assert not batch.labels[:, SUPERCLASSES.index(settings.hold_out)].any()
     return batch

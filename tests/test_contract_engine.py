@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from firmware_sim.engines import ENGINES, open_engine
-from firmware_sim.parity import check_parity, damage
+from firmware_sim.parity import check_parity, flip_weight_bit, golden_recordings
 from tests.bundles import ecg_like, make_bundle
 
 
@@ -95,10 +95,19 @@ def test_parity_holds_and_finds_one_flipped_bit(bundle):
     recordings = [("a", signal()), ("b", ecg_like(9, 1500, n_leads=2))]
     whole = check_parity(bundle, iter(recordings), engines, 33)
     assert (whole.n_windows, whole.n_equal, whole.differences) == (33, {"host": 33}, ())
-    broken = check_parity(damage(bundle, 1), iter(recordings), engines, 33)
+    broken = check_parity(flip_weight_bit(bundle, 0), iter(recordings), engines, 33)
     assert broken.n_equal["host"] < 33
     assert broken.differences[0].window.startswith("a from sample")
-    assert broken.differences[0].layer.startswith("filter layer 1 CONV")
+    assert broken.differences[0].layer.startswith("filter layer 0 CONV")
+
+
+@pytest.mark.parametrize("layer", [0, 1, 3])
+def test_layers_show_a_flip_that_the_score_hides(bundle, layer):
+    engines = {name: ENGINES[name] for name in ("tflm", "host")}
+    broken = flip_weight_bit(bundle, layer)
+    result = check_parity(broken, golden_recordings(bundle), engines, 12, layers=True)
+    assert result.n_equal["host"] < 12
+    assert result.differences[0].layer.startswith(f"filter layer {layer} CONV")
 
 
 def test_parity_needs_the_reference(bundle):

@@ -194,6 +194,26 @@ def test_a_finished_run_is_trained_again_only_with_overwrite(nas, tmp_path):
     assert load_part(run, "filter").seed == 1
 
 
+def test_killed_while_replacing_a_network_no_description_is_left_beside_it(
+    nas, tmp_path, monkeypatch
+):
+    run = tmp_path / "run"
+    nas("train", "--run", run, *DATA)
+    other = [*DATA, "--seed", 1, "--overwrite"]
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("nas.train.save_part", killed)
+        assert nas("train", "--run", run, *other)[0] == 130
+    assert not (run / "filter.json").exists()
+    code, _, err = nas("train", "--run", run, *other)
+    assert code == 0
+    assert "going on after epoch 2/2" in err
+    assert load_part(run, "filter").seed == 1
+
+
 def test_both_networks_of_a_run_share_their_data_settings(nas, tmp_path):
     run = tmp_path / "run"
     nas("train", "--run", run, *DATA)

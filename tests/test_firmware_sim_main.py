@@ -1,0 +1,128 @@
+"""`python -m firmware_sim`: whole commands on a small bundle, and what they refuse."""
+
+import json
+import shutil
+
+import pytest
+from typer.testing import CliRunner
+
+from firmware_sim.__main__ import app
+from firmware_sim.replay import spread_evenly
+from tests.bundles import ecg_like, make_bundle
+from tests.ptbxl_folder import database_row, write_record, write_tables
+
+CODES = ("{'NORM': 100.0}", "{'IMI': 100.0}", "{'LVH': 100.0}")
+
+
+@pytest.fixture(scope="module")
+def ptbxl(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ptbxl")
+    rows = [
+        database_row(i, strat_fold="10" if i % 2 else "9", scp_codes=CODES[i % 3])
+        for i in range(1, 25)
+    ]
+    write_tables(folder, rows)
+    for row in rows[:-2]:  # the last two are absent
+        write_record(folder, row, signal=ecg_like(row["ecg_id"], n_leads=12))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return make_bundle(tmp_path_factory.mktemp("bundle") / "b", dataset="ptbxl").path
+
+
+def call(*arguments):
+    return CliRunner().invoke(app, list(map(str, arguments)))
+
+
+def refused(*arguments):
+    result = call(*arguments)
+    assert result.exit_code == 2, result.output
+    assert "Traceback" not in result.output
+    return result.stderr
+
+
+def test_replay_writes_a_report(bundle, ptbxl, tmp_path):
+    result = call("replay", bundle, "--data", ptbxl, "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert "Coverage" in result.stdout
+    values = json.loads((tmp_path / "report.json").read_text())
+    assert values["mix"]["n_windows"] == 11
+    page = (tmp_path / "report.html").read_text()
+    assert "24 records, 2 of which are not on the disk" in page
+
+
+def test_replay_on_the_board_equals_replay_on_the_host(bundle, ptbxl, tmp_path, toolchain):
+    values = {}
+    for engine in ("host", "qemu"):
+        out = tmp_path / engine
+        result = call(
+            "replay", bundle, "--data", ptbxl, "--split", "calibration,validation", "--engine",
+            engine, "--out", out,
+        )  # fmt: skip
+        assert result.exit_code == 0, result.output
+        values[engine] = json.loads((out / "report.json").read_text())
+    assert values["qemu"]["confusion"] == values["host"]["confusion"]
+    assert values["qemu"]["separations"] == values["host"]["separations"]
+    assert values["qemu"]["instructions"]["gate_median"] > 100_000
+    assert values["qemu"]["memory"]["ram_bytes"] > values["qemu"]["memory"]["arena_bytes"] > 0
+    assert "better here than on new patients" in (tmp_path / "host/report.html").read_text()
+
+
+def test_parity_of_golden_and_recorded_windows(bundle, ptbxl):
+    arguments = ["parity", bundle, "--dataset", "ptbxl", "--data", ptbxl, "--windows", "9"]
+    result = call(*arguments, "--engines", "tflm,host", "--json")
+    assert result.exit_code == 0, result.output
+    values = json.loads(result.stdout)
+    assert values["golden"]["n_equal"] == {"host": 12}
+    assert values["ptbxl"]["n_equal"] == {"host": 9}
+
+
+def test_parity_of_a_damaged_blob_exits_1_and_names_window_and_layer(bundle):
+    result = call("parity", bundle, "--damage", "1", "--engines", "tflm,host")
+    assert result.exit_code == 1
+    assert "host differs from tflm first at golden" in result.stderr
+    assert "filter layer 1 CONV" in result.stderr
+
+
+def test_damage_needs_a_layer_with_weights(bundle):
+    assert "layer 2 has none" in refused("parity", bundle, "--damage", "2")
+    assert "layer must be in [0, 5)" in refused("parity", bundle, "--damage", "99")
+
+
+@pytest.mark.parametrize("command", ["replay", "parity"])
+def test_an_altered_bundle_is_refused(bundle, tmp_path, command):
+    copy = shutil.copytree(bundle, tmp_path / "copy")
+    blob = copy / "filter.bgm"
+    blob.write_bytes(blob.read_bytes()[:-1])
+    out = ["--out", tmp_path] if command == "replay" else []
+    assert "filter.bgm must have the manifest's SHA-256" in refused(command, copy, *out)
+
+
+def test_bad_choices_are_named(bundle, ptbxl, tmp_path):
+    replay = ["replay", bundle, "--data", ptbxl, "--out", tmp_path]
+    assert "engine must be one of tflm, host, qemu, got gpu" in refused(*replay, "--engine", "gpu")
+    assert "split must be one of" in refused(*replay, "--split", "fold9")
+    assert "number of records must be at least 1" in refused(*replay, "--records", "0")
+    assert "none/ptbxl_database.csv" in refused(
+        *replay[:2], "--data", tmp_path / "none", *replay[4:]
+    )
+    assert "manifest.json must exist" in refused("parity", tmp_path)
+
+
+def test_a_record_of_another_gain_is_refused(bundle, ptbxl, tmp_path):
+    folder = shutil.copytree(ptbxl, tmp_path / "p")
+    row = database_row(1, strat_fold="10")
+    write_record(folder, row, gain="200.0(0)/mV", signal=ecg_like(1, n_leads=12))
+    result = call("replay", bundle, "--data", folder, "--out", tmp_path / "out")
+    assert (
+        "200" in result.output or "could not be read" in (tmp_path / "out/report.html").read_text()
+    )
+
+
+def test_records_are_spread_evenly():
+    ids = [str(i) for i in range(10)]
+    assert spread_evenly(ids, 3) == ["0", "3", "6"]
+    assert spread_evenly(ids, None) == ids
+    assert spread_evenly(ids, 99) == ids
