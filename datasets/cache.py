@@ -81,7 +81,7 @@ def open_signals(
     if cached.unreadable:
         first = "; ".join(list(cached.unreadable.values())[:3])
         logger.warning(
-            "%d of %d records cannot be used and are left out: %s%s",
+            "%d of %d records are broken: %s%s",
             len(cached.unreadable),
             len(record_ids),
             first,

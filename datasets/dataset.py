@@ -17,7 +17,7 @@ class Dataset(Protocol):
     fs : sample rate in Hz of every record.
     leads : canonical names of the leads every record has.
     n_listed, n_absent : records the data set lists; those of them that are not on this disk.
-    unreadable : record_id -> why its file cannot be used; such a record is not in `record_ids`.
+    unreadable : record_id -> why its files, which are there, cannot be used.
     """
 
     name: str
@@ -29,11 +29,12 @@ class Dataset(Protocol):
     unreadable: dict[str, str]
 
     def record_ids(self, split: str | None = None) -> list[str]:
-        """Return the ids of the records of `split`, or of all, that `load` can read.
+        """Return the ids of the records of `split`, or of all, that are on this disk.
 
         Raises
         ------
-        ValueError : `split` is unknown, or none of its records can be read.
+        ValueError : `split` is unknown, none of its records is there, or one of them is broken: a
+            result must not depend on which files happened to be damaged.
         """
         ...
 

@@ -70,18 +70,24 @@ class Recordings:
         self._signals = signals
 
     def record_ids(self, split: str | None = None) -> list[str]:
-        """Return the ids of the readable records of `split`, or of all; see `Dataset`."""
-        if split is None:
-            return list(self._signals.rows)
-        check_split(split)
-        listed = [info.record_id for info in self._infos.values() if info.split == split]
-        readable = [record_id for record_id in listed if record_id in self._signals.rows]
-        if not readable:
-            found = f"0 of the {len(listed):,} it lists can be read" if listed else "it lists none"
+        """Return the ids of the records of `split`, or of all, that are on disk; see `Dataset`."""
+        infos = list(self._infos.values())
+        if split is not None:
+            check_split(split)
+            infos = [info for info in infos if info.split == split]
+        broken = [info.record_id for info in infos if info.record_id in self.unreadable]
+        if broken:
+            raise ValueError(
+                f"{self.unreadable[broken[0]]} ({len(broken)} broken records in all; delete their "
+                "files to go on without them)"
+            )
+        present = [info.record_id for info in infos if info.record_id in self._signals.rows]
+        if split is not None and not present:
+            found = f"0 of the {len(infos):,} it lists are on disk" if infos else "it lists none"
             raise ValueError(
                 f"split {split} needs records in {folds_of(split)} of {self.name}, {found}"
             )
-        return readable
+        return present
 
     def load(self, record_id: str, leads: Sequence[str] | None = None) -> EcgRecord:
         """Return one record with `leads` in the order asked for; see `Dataset`."""

@@ -31,7 +31,7 @@ from .ptbxl import LEADS
 from .recordings import RecordInfo, Recordings
 from .records import SUPERCLASSES, FloatArray, Int16Array
 
-VERSION = 1  # of the simulation below; part of the cache's key
+VERSION = 2  # of the simulation below; part of the cache's key
 DURATION_S = 10
 FS_SIMULATED = 500  # at 100 Hz, NeuroKit2 0.2.13 loops for ever on about one seed in 80
 N_SIMULATED = DURATION_S * FS_SIMULATED
@@ -108,7 +108,9 @@ MORPHOLOGIES = {
     "CD": Morphology(
         angles_deg=(-80, -28, 0, 30, 110), widths=(0.25, 0.18, 0.2, 0.24, 0.4), gain=1.1
     ),
-    "HYP": Morphology(heights=(1.4, -6, 48, -14, 0.4), gain=1.8),
+    # Tall, with inverted T: drawn far from the others, so that a demo without it in training has
+    # something to reject.
+    "HYP": Morphology(heights=(1.4, -6, 48, -14, -0.5), gain=2.6),
 }
 assert tuple(MORPHOLOGIES) == SUPERCLASSES
 

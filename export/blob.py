@@ -87,7 +87,11 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class BlobHeader:
-    """What a blob says of itself; `weights` has the offset of each layer's, 0 where it has none."""
+    """What a blob says of itself.
+
+    `weights` has the offset of each layer's, 0 where it has none; `chain` the bytes of the C
+    structure; `score_constants` the int32 values, none for a classifier.
+    """
 
     role: Role
     n_bytes: int
@@ -100,6 +104,8 @@ class BlobHeader:
     n_layers: int
     n_outputs: int
     weights: tuple[int, ...]
+    chain: bytes
+    score_constants: tuple[int, ...]
 
 
 class _Writer:
@@ -212,6 +218,9 @@ def read_header(blob: bytes) -> BlobHeader:
     tensors = np.frombuffer(blob, TENSOR_DTYPE, header["n_tensors"], header["tensors"])
     layers = np.frombuffer(blob, LAYER_DTYPE, header["n_layers"], header["layers"])
     output = tensors[header["output"]]
+    n_outputs = int(output["width"]) * int(output["channels"])
+    n_constants = n_outputs if header["score_constants"] else 0
+    constants = np.frombuffer(blob, "<i4", n_constants, header["score_constants"])
     return BlobHeader(
         role=Role(int(header["role"])),
         n_bytes=len(blob),
@@ -222,8 +231,10 @@ def read_header(blob: bytes) -> BlobHeader:
         n_leads=int(header["chain"]["n_leads"]),
         activation_bytes=int(header["activation_bytes"]),
         n_layers=len(layers),
-        n_outputs=int(output["width"]) * int(output["channels"]),
+        n_outputs=n_outputs,
         weights=tuple(int(layer["weights"]) for layer in layers),
+        chain=header["chain"].tobytes(),
+        score_constants=tuple(constants.tolist()),
     )
 
 

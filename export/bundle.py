@@ -10,7 +10,10 @@ A bundle is untrusted: every file is compared with the manifest's SHA-256 before
 """
 
 import hashlib
+import io
 import json
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,10 @@ import numpy as np
 from datasets.records import BoolArray, Int16Array, Int64Array
 
 from .blob import read_header
+from .graph import read_graph
 from .native import Role, aligned_blob, native
+from .pipeline import Pipeline
+from .score_rules import SCORE_RULES
 from .signal_chain import SignalChain
 from .training_run import DataSettings
 
@@ -90,33 +96,102 @@ class Bundle:
 def load_bundle(path: Path) -> Bundle:
     """Read and verify a bundle.
 
+    The networks are believed to be whole once their hashes match: TFLite Micro, which the `tflm`
+    engine runs them in, does not check a .tflite. The firmware checks every blob.
+
     Raises
     ------
     FileNotFoundError : the folder or one of its files is missing.
-    ValueError : a file's SHA-256 differs from the manifest's, or the firmware refuses a blob.
+    ValueError : a file's SHA-256 differs from the manifest's, the firmware refuses a blob, or
+        manifest, networks, blobs and golden windows contradict each other.
     """
     manifest = _load_manifest(path)
     contents = {name: _verified(path, name, manifest) for name in FILES}
-    for name, role in (("filter.bgm", Role.GATE), ("classifier.bgm", Role.CLASSIFIER)):
-        native().check_blob(aligned_blob(contents[name]), role, str(path / name))
+    for part, role in (("filter", Role.GATE), ("classifier", Role.CLASSIFIER)):
+        native().check_blob(aligned_blob(contents[f"{part}.bgm"]), role, str(path / f"{part}.bgm"))
     try:
         data = DataSettings(**{**manifest["data"], "leads": tuple(manifest["data"]["leads"])})
-        classes = tuple(manifest["classifier"]["classes"])
-        with np.load(path / "golden.npz", allow_pickle=False) as arrays:
-            golden = Golden(**{name: arrays[name] for name in Golden.__slots__})
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} must be a bundle of format {FORMAT}: {error}") from error
-    return Bundle(
-        path=path,
-        manifest=manifest,
-        data=data,
-        classes=classes,
-        filter_tflite=contents["filter.tflite"],
-        filter_blob=contents["filter.bgm"],
-        classifier_tflite=contents["classifier.tflite"],
-        classifier_blob=contents["classifier.bgm"],
-        golden=golden,
+        bundle = Bundle(
+            path=path,
+            manifest=manifest,
+            data=data,
+            classes=tuple(manifest["classifier"]["classes"]),
+            filter_tflite=contents["filter.tflite"],
+            filter_blob=contents["filter.bgm"],
+            classifier_tflite=contents["classifier.tflite"],
+            classifier_blob=contents["classifier.bgm"],
+            golden=_golden(contents["golden.npz"], data),
+        )
+        _check_agreement(bundle)
+    except (
+        KeyError,
+        TypeError,
+        ArithmeticError,
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+    ) as error:
+        raise ValueError(f"{path} must be a bundle of format {FORMAT}: {error!r}") from error
+    return bundle
+
+
+def _golden(content: bytes, data: DataSettings) -> Golden:
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        golden = Golden(**{name: arrays[name] for name in Golden.__slots__})
+    counts = golden.adc_counts
+    if counts.dtype != np.int16 or counts.shape[1:] != (data.window_len, len(data.leads)):
+        raise ValueError(
+            f"golden.npz must hold int16 windows of {data.window_len} x {len(data.leads)}, "
+            f"got {counts.dtype} {counts.shape}"
+        )
+    if {len(getattr(golden, name)) for name in Golden.__slots__} != {len(counts)}:
+        raise ValueError(f"golden.npz must hold a decision for each of {len(counts)} windows")
+    return golden
+
+
+def _check_agreement(bundle: Bundle) -> None:
+    """Raise ValueError where manifest, .tflite and blob of a network do not belong together."""
+    data, manifest = bundle.data, bundle.manifest
+    with Pipeline([bundle.filter_blob], bundle.classifier_blob) as pipeline:
+        facts: list[tuple[str, object, object]] = [
+            ("arena_bytes", manifest["arena_bytes"], pipeline.arena_bytes)
+        ]
+    gate = read_header(bundle.filter_blob)
+    facts += [
+        ("filter threshold", manifest["filter"]["threshold"]["value"], gate.threshold),
+        ("number of classes", len(bundle.classes), read_header(bundle.classifier_blob).n_outputs),
+        ("classes", data.classes, bundle.classes),
+    ]
+    chain = data.chain.settings(len(data.leads)).tobytes().hex()
+    for part, blob, network in (
+        ("filter", bundle.filter_blob, bundle.filter_tflite),
+        ("classifier", bundle.classifier_blob, bundle.classifier_tflite),
+    ):
+        header = read_header(blob)
+        facts += [
+            (f"{part}.tflite SHA-256", hashlib.sha256(network).hexdigest(), header.source_sha256),
+            (f"{part} signal chain", chain, header.chain.hex()),
+            (f"{part} window", data.window_len, header.window_len),
+            (f"{part} hop", data.hop_len, header.hop_len),
+            (f"{part} leads", len(data.leads), header.n_leads),
+        ]
+    graph = read_graph(bundle.filter_tflite)
+    rule = SCORE_RULES[manifest["filter"]["score_rule"]]
+    constants = rule.quantize_constants(
+        manifest["filter"]["score_constants"], graph.tensors[graph.output]
     )
+    facts.append(("score constants", constants.tolist(), list(gate.score_constants)))
+    for what, said, found in facts:
+        if said != found:
+            raise ValueError(
+                f"{bundle.path} must be of one piece: {what} is {_short(said)} in {MANIFEST} "
+                f"and {_short(found)} in the blob"
+            )
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def write_bundle(out: Path, files: dict[str, bytes], manifest: dict[str, Any]) -> dict[str, Any]:
@@ -145,10 +220,10 @@ def _load_manifest(path: Path) -> dict[str, Any]:
         manifest = json.loads(manifest_path.read_text())
         if manifest["format"] != FORMAT:
             raise ValueError(f"format must be {FORMAT}, got {manifest['format']}")
-        missing = sorted(set(FILES) - set(manifest["files"]))
+        missing = sorted(set(FILES) - set(dict(manifest["files"])))
         if missing:
             raise ValueError(f"it lists no {', '.join(missing)}")
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{manifest_path} must be a bundle manifest: {error}") from error
     return dict(manifest)
 

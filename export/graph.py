@@ -6,6 +6,7 @@ runtime cannot is refused here, by name. Multipliers are derived as TFLite Micro
 """
 
 import math
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
@@ -132,7 +133,10 @@ def read_graph(data: bytes) -> Graph:
         raise ValueError(
             "a .tflite file must carry the identifier TFL3 at byte 4, this one does not"
         )
-    return _Reader(tflite.Model.GetRootAs(data, 0)).read()
+    try:
+        return _Reader(tflite.Model.GetRootAs(data, 0)).read()
+    except (struct.error, TypeError, AttributeError, IndexError, ArithmeticError) as error:
+        raise ValueError(f"a .tflite file must be whole, this one is not: {error}") from error
 
 
 def _scales(layers: list[tuple[int, int]]) -> tuple[Int32Array, Int8Array]:
@@ -177,7 +181,7 @@ class _Reader:
             Builtin.MEAN: self.mean,
         }
         if builtin in (Builtin.RESHAPE, Builtin.EXPAND_DIMS, Builtin.SQUEEZE):
-            self.number[op.Outputs(0)] = self.activation(op.Inputs(0))
+            self.rename(op.Inputs(0), op.Outputs(0))
             return None
         if builtin not in readers:
             names = {value: name for name, value in vars(Builtin).items() if name.isupper()}
@@ -187,20 +191,38 @@ class _Reader:
             )
         return replace(readers[builtin](op), tflite_tensor=op.Outputs(0))
 
+    def rename(self, source: int, output: int) -> None:
+        """Let `output` be another name of `source`: same columns, or all of them in one row."""
+        number = self.activation(source)
+        old = self.tensors[number]
+        width, channels = self.shape_of(output)
+        if (width, channels) not in ((old.width, old.channels), (1, old.n_bytes)):
+            raise ValueError(
+                f"RESHAPE must keep columns or flatten, got {old.width}x{old.channels} "
+                f"to {width}x{channels}"
+            )
+        self.number[output] = number
+
+    def shape_of(self, index: int) -> tuple[int, int]:
+        """Return (width, channels) of a tensor; batch and height must be 1."""
+        shape = [int(n) for n in self.graph.Tensors(index).ShapeAsNumpy()]
+        outer, width = (shape[:-1], 1) if len(shape) == 2 else (shape[:-2], shape[-2])
+        if not 2 <= len(shape) <= 4 or math.prod(outer) != 1:
+            raise ValueError(f"activations must have batch 1 and height 1, got shape {shape}")
+        return width, shape[-1]
+
     def activation(self, index: int) -> int:
         """Return our number of an activation tensor, adding it on first sight."""
         if index not in self.number:
             tensor = self.graph.Tensors(index)
             if tensor.Type() != tflite.TensorType.INT8:
                 raise ValueError(f"activations must be int8, tensor {tensor.Name()!r} is not")
-            shape = [int(n) for n in tensor.ShapeAsNumpy()]
-            if math.prod(shape) != math.prod(shape[-2:]) or len(shape) > 4:
-                raise ValueError(f"activations must have batch 1 and height 1, got shape {shape}")
+            width, channels = self.shape_of(index)
             self.number[index] = len(self.tensors)
             self.tensors.append(
                 Tensor(
-                    width=shape[-2] if len(shape) > 2 else 1,
-                    channels=shape[-1],
+                    width=width,
+                    channels=channels,
                     scale=self.scale_of(index),
                     zero_point=int(tensor.Quantization().ZeroPoint(0)),
                 )
@@ -228,7 +250,9 @@ class _Reader:
         if function == Activation.RELU:
             return low, 127
         if function == Activation.RELU6:
-            return low, min(127, tensor.zero_point + round(6 / tensor.scale))
+            # In float32 and half away from zero, as TFLite's `Quantize`.
+            six = math.floor(float(np.float32(6) / np.float32(tensor.scale)) + 0.5)
+            return low, min(127, tensor.zero_point + six)
         raise ValueError(f"fused activations must be none, RELU or RELU6, got code {function}")
 
     def weighted(self, op: Any, weights: Int8Array, function: int) -> dict[str, Any]:
@@ -265,7 +289,13 @@ class _Reader:
             raise ValueError(f"convolutions must have height 1, got kernel {kernel.shape}")
         weights = kernel[:, 0]  # (channels out, kernel, channels in)
         shared = self.weighted(op, weights, options.FusedActivationFunction())
-        width = self.tensors[shared["inputs"][0]].width
+        source = self.tensors[shared["inputs"][0]]
+        width = source.width
+        if weights.shape[2] != source.channels:
+            raise ValueError(
+                f"convolutions must not be grouped, got {weights.shape[2]} of "
+                f"{source.channels} channels in a kernel"
+            )
         out_width = self.tensors[shared["output"]].width
         stride, dilation = options.StrideW(), options.DilationWFactor()
         reach = (weights.shape[1] - 1) * dilation + 1
@@ -284,6 +314,11 @@ class _Reader:
         options = self.options(op, tflite.FullyConnectedOptions)
         weights = self.constant(op.Inputs(1), np.int8)[:, np.newaxis]
         shared = self.weighted(op, weights, options.FusedActivationFunction())
+        n_inputs = self.tensors[shared["inputs"][0]].n_bytes
+        if weights.shape[2] != n_inputs:
+            raise ValueError(
+                f"FULLY_CONNECTED must take its whole input ({n_inputs}), takes {weights.shape[2]}"
+            )
         return Layer(**shared, op=Op.FULLY_CONNECTED, kernel=1, macs=weights.size)
 
     def add(self, op: Any) -> Layer:

@@ -8,6 +8,7 @@ each state of the sources and kept under `build/native`.
 import functools
 import hashlib
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -53,7 +54,8 @@ STATUS_TEXT = {
     13: "disagrees with its pipeline's other blobs on signal chain or window",
     14: "needs a larger arena",
     15: "has no room for more decisions: poll first",
-    16: "makes a pipeline of no network, or of more than two gates",
+    16: "makes a pipeline of no network, or of more than two gates, or was not opened",
+    17: "got more windows in one call than the queue holds: push fewer samples at once",
 }
 """One sentence a code of `bg_status`."""
 
@@ -82,27 +84,33 @@ def build_library() -> Path:
     """
     headers = sorted([*FIRMWARE.glob("*.h"), *FIRMWARE.glob("kernels/*.h"), HOST_PORT / "host.h"])
     sources = [*firmware_sources(), HOST_PORT / "host.c"]
+    compiler = _compiler()
     flags = [*HOST_FLAGS, *os.environ.get("BEATGATE_CFLAGS", "").split()]
-    digest = hashlib.sha256(" ".join(flags).encode())
+    digest = hashlib.sha256(" ".join([*compiler, *flags]).encode())
     for path in [*headers, *sources]:
         digest.update(path.read_bytes())
     library = BUILD / f"beatgate-{digest.hexdigest()[:16]}.so"
     if not library.exists():
-        _compile(sources, flags, library)
+        _compile([*compiler, *flags], sources, library)
     return library
 
 
-def _compile(sources: list[Path], flags: list[str], library: Path) -> None:
-    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        raise ValueError("a C compiler is needed, none found: apt-get install gcc libc6-dev")
+def _compiler() -> list[str]:
+    """Return the compiler's command: CC, or the system's."""
+    chosen = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
+    if chosen is None:
+        raise ValueError("a C compiler must be installed, none is: apt-get install gcc libc6-dev")
+    return shlex.split(chosen)
+
+
+def _compile(compiler: list[str], sources: list[Path], library: Path) -> None:
     library.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:
         made = Path(folder) / library.name
-        command = [compiler, *flags, "-o", str(made), *map(str, sources)]
+        command = [*compiler, "-o", str(made), *map(str, sources)]
         result = subprocess.run(command, capture_output=True, text=True)
         if result.returncode != 0:
-            raise ValueError(f"{compiler} refused the firmware sources:\n{result.stderr}")
+            raise ValueError(f"{compiler[0]} refused the firmware sources:\n{result.stderr}")
         made.replace(library)  # two processes may build at once; the last one wins, both are equal
 
 

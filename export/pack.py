@@ -32,7 +32,7 @@ from .training_run import (
 )
 
 RANK_CORRELATION_MIN = 0.95
-"""Least Spearman correlation of float with int8, of the filter's scores and of the logits.
+"""Least Spearman correlation of float with int8: of the filter's score, of each logit.
 
 The one tolerance of the project; behind the int8 network everything is equal to the bit.
 """
@@ -86,12 +86,12 @@ def pack_bundle(
         raise ValueError(f"filter and classifier of {run} must share their data settings")
     dataset = open_dataset(data.dataset, data.data, data.fs, cache)
     representative = _representative(dataset, data, trained["filter"].seed)
-    gate = _network(run, "filter", trained["filter"], representative)
-    classifier = _network(run, "classifier", trained["classifier"], representative)
-
     records = in_distribution_records(dataset, data, "calibration", clean_only=True)
-    calibration = windows_of(records, data.chain, data.window_len, data.hop_len)
-    _, scores = run_network(gate.blob, Role.GATE, calibration.x)
+    calibration = windows_of(records, data.chain, data.window_len, data.hop_len).x
+    gate, classifier = (
+        _network(run, part, trained[part], representative, calibration) for part in PARTS
+    )
+    _, scores = run_network(gate.blob, Role.GATE, calibration)
     threshold = fit_threshold(scores, alpha)
     gate = replace(gate, blob=with_threshold(gate.blob, threshold.value))
 
@@ -118,34 +118,38 @@ def _representative(dataset: Dataset, data: DataSettings, seed: int) -> Int8Arra
     return windows_of(picked, data.chain, data.window_len, data.hop_len).x
 
 
-def _network(run: Path, part: str, trained: TrainedPart, windows: Int8Array) -> Network:
-    """Quantize one part of the run, write its blob and hold it to the float parity bound."""
-    quantized = quantize(model_path(run, part), windows, trained.data.lsb_mv)
+def _network(
+    run: Path, part: str, trained: TrainedPart, windows: Int8Array, held_back: Int8Array
+) -> Network:
+    """Quantize one part on `windows`, write its blob and hold it to the bound on `held_back`."""
+    data = trained.data
+    quantized = quantize(model_path(run, part), windows, data.lsb_mv, held_back)
     output = quantized.graph.tensors[quantized.graph.output]
-    float_outputs = quantized.float_outputs.astype(np.float64)
+    expected = quantized.float_outputs.astype(np.float64)
     if part == "filter":
         rule = SCORE_RULES[str(trained.score_rule)]
         constants = rule.quantize_constants(trained.score_constants, output)
         score, role = Score(rule.code, constants), Role.GATE
-        expected = rule.score_float(float_outputs, trained.score_constants)
+        expected = rule.score_float(expected, trained.score_constants)[:, np.newaxis]
     else:
         if output.n_bytes != len(trained.classes):
             raise ValueError(
                 f"{model_path(run, part)} must have one output a class "
                 f"({', '.join(trained.classes)}), has {output.n_bytes}"
             )
-        score, role, expected = None, Role.CLASSIFIER, float_outputs
-    data = trained.data
+        score, role = None, Role.CLASSIFIER
     blob = write_blob(quantized.graph, data.chain, data.hop_len, quantized.tflite, score)
-    outputs, scores = run_network(blob, role, windows)
-    found = scores if part == "filter" else outputs
-    correlation = float(stats.spearmanr(found.ravel(), expected.ravel()).statistic)
-    if not correlation >= RANK_CORRELATION_MIN:  # also refuses the NaN of constant outputs
+    outputs, scores = run_network(blob, role, held_back)
+    found = outputs if score is None else scores[:, np.newaxis]
+    columns = zip(found.T, expected.T, strict=True)
+    # A constant column has no ranks: its NaN must be the least, and refused.
+    correlation = min(np.nan_to_num(stats.spearmanr(a, b).statistic, nan=-1) for a, b in columns)
+    if correlation < RANK_CORRELATION_MIN:
         raise ValueError(
             f"int8 {part} of {run} must rank windows as the float network does "
             f"(Spearman >= {RANK_CORRELATION_MIN}), got {correlation:.3f}"
         )
-    return Network(trained, quantized, blob, correlation)
+    return Network(trained, quantized, blob, float(correlation))
 
 
 def _manifest(
@@ -157,7 +161,9 @@ def _manifest(
         "format": FORMAT,
         "commit": _commit(),
         "versions": {tool: version(tool) for tool in TOOLS},
-        "data": asdict(data),
+        "data": asdict(
+            replace(data, data=None)
+        ),  # where it lay on the builder's disk is not its business
         "source": source,
         "arena_bytes": arena_bytes,
         "filter": {

@@ -12,7 +12,8 @@ from datasets.records import Int8Array, Int16Array, Int64Array
 from .blob import read_header
 from .native import FirmwareError, Role, aligned_blob, native
 
-REASONS = {0: "ok", 5: "unfamiliar"}
+REASON_OK, REASON_UNFAMILIAR = 0, 5
+REASONS = {REASON_OK: "ok", REASON_UNFAMILIAR: "unfamiliar"}
 """`bg_reason`: why a window was rejected."""
 
 Uint32Array = npt.NDArray[np.uint32]

@@ -32,7 +32,7 @@ class QuantizedModel:
     ----------
     tflite : the file's bytes; sha256 : their hash in hex.
     graph : the same network, as the firmware will run it.
-    float_outputs : float32 (n_windows, n_outputs), the Keras model on the calibration windows.
+    float_outputs : float32 (n_windows, n_outputs), the Keras model on the windows held back.
     """
 
     tflite: bytes
@@ -41,7 +41,9 @@ class QuantizedModel:
     float_outputs: Float32Array
 
 
-def quantize(model_path: Path, windows: Int8Array, lsb_mv: float) -> QuantizedModel:
+def quantize(
+    model_path: Path, windows: Int8Array, lsb_mv: float, held_back: Int8Array
+) -> QuantizedModel:
     """Convert a Keras model to int8 whose input codes are the signal chain's codes.
 
     Parameters
@@ -50,6 +52,7 @@ def quantize(model_path: Path, windows: Int8Array, lsb_mv: float) -> QuantizedMo
     windows : int8 codes (n_windows, window_len, n_leads) of training records: the range of every
         activation is taken from them.
     lsb_mv : mV per code.
+    held_back : windows that set no range, for `float_outputs`.
 
     Raises
     ------
@@ -66,8 +69,9 @@ def quantize(model_path: Path, windows: Int8Array, lsb_mv: float) -> QuantizedMo
             f"{model_path} must have at most {PARAMETERS_MAX:,} parameters, "
             f"has {model.count_params():,}"
         )
-    x = windows.astype(np.float32) * np.float32(lsb_mv)
-    data = _convert(model, np.concatenate([x, _full_range(windows, lsb_mv)]))
+    in_mv = np.float32(lsb_mv)
+    ranges = np.concatenate([windows * in_mv, _full_range(windows, lsb_mv)])
+    data = _convert(model, ranges)
     try:
         graph = read_graph(data)
     except ValueError as error:
@@ -78,7 +82,7 @@ def quantize(model_path: Path, windows: Int8Array, lsb_mv: float) -> QuantizedMo
             f"{model_path} must read the signal chain's codes (scale {lsb_mv}, zero point 0), "
             f"got scale {window.scale}, zero point {window.zero_point}"
         )
-    outputs = np.asarray(model.predict(x, verbose=0), np.float32)
+    outputs = np.asarray(model.predict(held_back * in_mv, verbose=0), np.float32)
     return QuantizedModel(data, hashlib.sha256(data).hexdigest(), graph, outputs)
 
 

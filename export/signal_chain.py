@@ -68,10 +68,15 @@ class SignalChain:
                 f"fs_target must equal fs (resampling is 1:1), "
                 f"got {self.fs:g} -> {self.fs_target:g} Hz"
             )
-        for name in ("fs", "adc_gain", "lsb_mv"):
+        for name, low, high in (
+            ("fs", 1, 100_000),
+            ("adc_gain", 1e-3, 1e9),
+            ("lsb_mv", 1e-6, 1e3),
+            ("baseline", -32768, 32767),
+        ):
             value = getattr(self, name)
-            if not (np.isfinite(value) and value > 0):
-                raise ValueError(f"{name} must be positive, got {value}")
+            if not low <= value <= high:
+                raise ValueError(f"{name} must be in [{low:g}, {high:g}], got {value}")
         if not 0.01 <= self.highpass_hz <= self.fs / 10:
             raise ValueError(
                 f"highpass_hz must be in [0.01, fs / 10 = {self.fs / 10:g}], got {self.highpass_hz}"

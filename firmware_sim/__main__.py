@@ -19,6 +19,7 @@ from export.device.image import COMPILER, FirmwareImage, build_image
 from .engines import BOARD, ENGINES, open_engine
 from .parity import (
     Parity,
+    check_golden,
     check_parity,
     dataset_recordings,
     flip_weight_bit,
@@ -114,10 +115,6 @@ def _notes(
             f"The replayed records include those of {' and '.join(sorted(seen))}, on which this "
             "bundle was made: its figures are better here than on new patients."
         )
-    if dataset.unreadable:
-        notes.append(
-            f"{len(dataset.unreadable)} records on disk could not be read and are left out."
-        )
     if image is None:
         notes.append(f"Flash and RAM are not known: {COMPILER} is not installed here.")
     return notes
@@ -131,7 +128,6 @@ def _image(bundle: Bundle) -> FirmwareImage | None:
         return build_image(
             bundle.filter_blob,
             bundle.classifier_blob,
-            bundle.manifest["arena_bytes"],
             load_board(BOARD),
             Path(folder),
         )
@@ -168,7 +164,7 @@ def parity(
     loaded = load_bundle(bundle)
     chosen = {name: open_engine(name) for name in engines.split(",")}
     altered = loaded if damage is None else flip_weight_bit(loaded, damage)
-    n_golden = len(loaded.golden.scores)
+    n_golden = len(loaded.golden.adc_counts)
     compared = {
         "golden": check_parity(altered, golden_recordings(loaded), chosen, n_golden, layers=True)
     }
@@ -177,11 +173,18 @@ def parity(
         record_ids = spread_evenly(_record_ids(opened, split), windows)
         recordings = dataset_recordings(loaded, opened, record_ids)
         compared[dataset] = check_parity(altered, recordings, chosen, windows)
+        if compared[dataset].n_windows < windows:
+            raise ValueError(
+                f"{windows} windows must be compared, {dataset} has only "
+                f"{compared[dataset].n_windows}"
+            )
     if as_json:
         print_json({name: result.to_json() for name, result in compared.items()})
     else:
         _print_parity(compared)
-    failed = [str(difference) for result in compared.values() for difference in result.differences]
+    found = [difference for result in compared.values() for difference in result.differences]
+    recorded = check_golden(loaded, chosen["tflm"])
+    failed = [str(difference) for difference in [*found, *([recorded] if recorded else [])]]
     if failed:
         raise CheckFailed("\n".join(failed))
 
@@ -199,7 +202,8 @@ def _record_ids(dataset: Dataset, split: str | None) -> list[str]:
     """Return the records of `split`, which may name several with commas between."""
     if split is None:
         return dataset.record_ids()
-    return [i for name in split.split(",") for i in dataset.record_ids(check_split(name))]
+    names = dict.fromkeys(split.split(","))
+    return [i for name in names for i in dataset.record_ids(check_split(name))]
 
 
 def _open(bundle: Bundle, dataset: str | None, data: str | None, cache: Path | None) -> Dataset:

@@ -19,7 +19,7 @@ from datasets.records import Int8Array, Int16Array
 from export import blob
 from export.bundle import Bundle
 from export.graph import read_graph
-from export.pipeline import Decision
+from export.pipeline import REASON_OK, REASON_UNFAMILIAR, Decision, make_decision
 from export.signal_chain import check_front_end
 
 from .engines import Engine, EngineOpener
@@ -47,7 +47,7 @@ class Difference:
     def __str__(self) -> str:
         expected, found = (d.scores if d else "no decision" for d in (self.expected, self.found))
         return (
-            f"{self.engine} differs from {REFERENCE} first at {self.window}: {self.layer}; "
+            f"{self.engine} differs from the reference first at {self.window}: {self.layer}; "
             f"score {found} instead of {expected}"
         )
 
@@ -148,22 +148,19 @@ class _Comparison:
         """Play a recording; `expected` is what the reference made of it, `room` at most."""
         found = _play(self._engine, counts)[:room]
         for reference, decision in zip_longest(expected, found):
-            start = (reference or decision).window_start
-            window = self._bundle.chain.apply(counts)[start : start + self._bundle.data.window_len]
             equal = reference == decision
             layer = None
-            if self._layers or not equal:
+            if self._layers or (not equal and self.first is None):
+                start = (reference or decision).window_start
+                codes = self._bundle.chain.apply(counts)
+                window = codes[start : start + self._bundle.data.window_len]
                 layer = first_unequal_layer(self._bundle, self._reference, self._engine, window)
             if equal and layer is None:
                 self.n_equal += 1
             elif self.first is None:
-                self.first = Difference(
-                    engine=self._name,
-                    window=f"{recording} from sample {start}",
-                    layer=layer or "no layer: signal chain, score or gate",
-                    expected=reference,
-                    found=decision,
-                )
+                where = f"{recording} from sample {start}"
+                what = layer or "no layer: signal chain, score or gate"
+                self.first = Difference(self._name, where, what, reference, decision)
 
 
 def _play(engine: Engine, counts: Int16Array) -> list[Decision]:
@@ -187,6 +184,26 @@ def golden_recordings(bundle: Bundle) -> Iterator[tuple[str, Int16Array]]:
     """Return the bundle's golden windows as recordings."""
     for index, counts in enumerate(bundle.golden.adc_counts):
         yield f"golden {index}", counts
+
+
+def check_golden(bundle: Bundle, open_reference: EngineOpener) -> Difference | None:
+    """Return the first golden window whose recorded decision the reference does not give."""
+    golden = bundle.golden
+    with open_reference(bundle) as reference:
+        for index, (name, counts) in enumerate(golden_recordings(bundle)):
+            accepted = bool(golden.accepted[index])
+            expected = make_decision(
+                window_start=0,
+                scores=[golden.scores[index]],
+                accepted=accepted,
+                reason=REASON_OK if accepted else REASON_UNFAMILIAR,
+                label=golden.labels[index],
+                margin=golden.margins[index],
+            )
+            (found,) = _play(reference, counts)
+            if found != expected:
+                return Difference(REFERENCE, name, "the record in golden.npz", expected, found)
+    return None
 
 
 def dataset_recordings(

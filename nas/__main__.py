@@ -108,7 +108,7 @@ def classifier(
 ) -> None:
     """Train the diagnostic classifier of a run: one logit a superclass, none for the held-out one.
 
-    Reports the AUROC of each class on the clean records of the calibration split. Interrupted, the
+    Reports the AUROC of each class on the clean records of the validation split. Interrupted, the
     same command goes on after the last whole epoch.
 
     Examples
@@ -124,9 +124,9 @@ def classifier(
     trained = job.finished()
     if trained is None:
         batch = familiar_windows(opened, settings, "train")
-        calibration = familiar_windows(opened, settings, "calibration", clean_only=True)
+        validation = familiar_windows(opened, settings, "validation", clean_only=True)
         with _keras(job):
-            trained = classifiers.train_classifier(job, params, batch, calibration)
+            trained = classifiers.train_classifier(job, params, batch, validation)
     else:
         _say_already_trained(job)
     _report(job, trained, as_json)
@@ -202,7 +202,7 @@ def _report(job: Job, trained: TrainedPart, as_json: bool) -> None:
     else:
         areas = {"macro": history["auroc_macro"], **history["auroc"]}
         shown = [f"{name} {area:.3f}" for name, area in areas.items() if area is not None]
-        print(f"AUROC on {history['n_calibration_windows']:,} windows: {', '.join(shown)}")
+        print(f"AUROC on {history['n_validation_windows']:,} windows: {', '.join(shown)}")
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ def build(params: Params, input_shape: tuple[int, int], n_classes: int) -> Any:
 
 
 def train_classifier(
-    job: Job, params: Params, batch: WindowBatch, calibration: WindowBatch
+    job: Job, params: Params, batch: WindowBatch, validation: WindowBatch
 ) -> TrainedPart:
     """Train the classifier on `batch` and write its half of the run folder.
 
@@ -97,7 +97,7 @@ def train_classifier(
     ----------
     job : where to, how long, which seed. An unfinished training of the same job is resumed.
     params : the architecture.
-    batch, calibration : in-distribution windows to train on, and to report the AUROC on.
+    batch, validation : in-distribution windows to train on, and to report the AUROC on.
 
     Raises
     ------
@@ -120,8 +120,8 @@ def train_classifier(
         job.seed,
         checkpoint,
     )
-    logits = outputs_of(model, calibration.x_mv)
-    areas = auroc_per_class(logits, _targets(calibration, job.data.classes))
+    logits = outputs_of(model, validation.x_mv)
+    areas = auroc_per_class(logits, _targets(validation, job.data.classes))
     known = [area for area in areas if area is not None]
     part = TrainedPart(
         data=job.data,
@@ -133,7 +133,7 @@ def train_classifier(
             "n_train_windows": len(batch),
             "history": {
                 "loss": losses,
-                "n_calibration_windows": len(calibration),
+                "n_validation_windows": len(validation),
                 "auroc": dict(zip(job.data.classes, areas, strict=True)),
                 "auroc_macro": float(np.mean(known)) if known else None,
             },

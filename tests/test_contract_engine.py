@@ -1,10 +1,13 @@
 """Every engine of `ENGINES` gives the same decisions, whatever the chunks, also after a reset."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from firmware_sim.engines import ENGINES, open_engine
-from firmware_sim.parity import check_parity, flip_weight_bit, golden_recordings
+from firmware_sim.engines.qemu import Machine
+from firmware_sim.parity import check_golden, check_parity, flip_weight_bit, golden_recordings
 from tests.bundles import ecg_like, make_bundle
 
 
@@ -108,6 +111,28 @@ def test_layers_show_a_flip_that_the_score_hides(bundle, layer):
     result = check_parity(broken, golden_recordings(bundle), engines, 12, layers=True)
     assert result.n_equal["host"] < 12
     assert result.differences[0].layer.startswith(f"filter layer {layer} CONV")
+
+
+def test_a_wrong_golden_decision_is_found(bundle):
+    assert check_golden(bundle, ENGINES["tflm"]) is None
+    wrong = replace(bundle.golden, scores=bundle.golden.scores + np.array([0] * 11 + [1]))
+    difference = check_golden(replace(bundle, golden=wrong), ENGINES["tflm"])
+    assert difference.window == "golden 11"
+
+
+def test_no_machine_outlives_a_failed_start(bundle, toolchain, monkeypatch):
+    machines = []
+    receive = Machine.receive
+
+    def interrupted(machine, *arguments):
+        machines.append(machine)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Machine, "receive", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ENGINES["qemu"](bundle)
+    monkeypatch.setattr(Machine, "receive", receive)
+    assert machines[0]._process.poll() is not None
 
 
 def test_parity_needs_the_reference(bundle):

@@ -1,5 +1,8 @@
 """Every kernel equals TFLite Micro's to the bit, over random shapes and scales, twice in a row."""
 
+import contextlib
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,10 +13,11 @@ from export.graph import read_graph
 from export.native import Role
 from export.pipeline import run_network
 from export.signal_chain import SignalChain
-from tests.networks import run_tflm
+from tests.networks import run_tflm, small_network
 from tests.tflite_writer import TfliteWriter
 
 N_WINDOWS = 3
+N_EXAMPLES = 50 if os.environ.get("BEATGATE_CFLAGS") else 400  # sanitizers are slow
 ACTIVATIONS = (0, 1, 3)  # none, RELU, RELU6
 
 scales = st.floats(1e-3, 1.0)
@@ -48,7 +52,7 @@ def pooled(writer, tensor, channels, scale):
     return mean
 
 
-@settings(max_examples=400)
+@settings(max_examples=N_EXAMPLES)
 @given(data=st.data())
 def test_conv_equals_tflm(data):
     draw = data.draw
@@ -74,7 +78,7 @@ def test_conv_equals_tflm(data):
     assert_equals_tflm(w.finish([source], pooled(w, out, c_out, out_scale)), seed)
 
 
-@settings(max_examples=400)
+@settings(max_examples=N_EXAMPLES)
 @given(data=st.data())
 def test_fully_connected_equals_tflm(data):
     draw = data.draw
@@ -90,7 +94,7 @@ def test_fully_connected_equals_tflm(data):
     assert_equals_tflm(w.finish([source], out), seed)
 
 
-@settings(max_examples=400)
+@settings(max_examples=N_EXAMPLES)
 @given(data=st.data())
 def test_add_equals_tflm(data):
     """Both inputs come from one window, through two convolutions of different scale."""
@@ -113,7 +117,7 @@ def test_add_equals_tflm(data):
     assert_equals_tflm(w.finish([source], pooled(w, out, channels, out_scale)), seed)
 
 
-@settings(max_examples=400)
+@settings(max_examples=N_EXAMPLES)
 @given(data=st.data())
 def test_mean_equals_tflm(data):
     draw = data.draw
@@ -133,3 +137,54 @@ def test_an_operator_the_runtime_lacks_is_named():
     w.tanh(source, out)
     with pytest.raises(ValueError, match="got TANH"):
         read_graph(w.finish([source], out))
+
+
+@pytest.mark.parametrize("scale", [0.8, 0.1, 6 / 255])
+def test_relu6_clamps_where_tflite_does(scale):
+    """6 / 0.8 is 7.5 in float32: half away from zero, not to even."""
+    rng = np.random.default_rng(0)
+    w = TfliteWriter()
+    source = w.activation((1, 1, 10, 3), 0.5, 0)
+    k, b = weights(w, rng, 0.5, 1.0, (4, 1, 2, 3))
+    out = w.activation((1, 1, 9, 4), scale, 0)
+    w.conv(source, k, b, out, stride=1, dilation=1, same=False, activation=3)
+    assert_equals_tflm(w.finish([source], pooled(w, out, 4, scale / 4)), 0)
+
+
+def test_what_only_looks_one_dimensional_is_refused():
+    rng = np.random.default_rng(0)
+    w = TfliteWriter()
+    source = w.activation((1, 1, 20, 4), 0.5, 0)
+    k, b = weights(w, rng, 0.5, 1.0, (4, 1, 3, 2))  # two groups
+    out = w.activation((1, 1, 18, 4), 0.5, 0)
+    w.conv(source, k, b, out, stride=1, dilation=1, same=False)
+    with pytest.raises(ValueError, match="must not be grouped, got 2 of 4 channels"):
+        read_graph(w.finish([source], out))
+    w = TfliteWriter()
+    source = w.activation((8, 16), 0.5, 0)
+    k, b = weights(w, rng, 0.5, 1.0, (4, 16))
+    out = w.activation((8, 4), 0.5, 0)
+    w.fully_connected(source, k, b, out)
+    with pytest.raises(ValueError, match=r"batch 1 and height 1, got shape \[8, 16\]"):
+        read_graph(w.finish([source], out))
+
+
+def test_a_reshape_that_moves_columns_is_refused():
+    w = TfliteWriter()
+    source = w.activation((1, 1, 50, 4), 0.5, 0)
+    out = w.activation((1, 1, 25, 8), 0.5, 0)
+    w.reshape(source, out)
+    with pytest.raises(ValueError, match="RESHAPE must keep columns or flatten, got 50x4 to 25x8"):
+        read_graph(w.finish([source], out))
+
+
+@settings(max_examples=300)
+@given(data=st.data())
+def test_a_damaged_tflite_is_refused_or_read(data):
+    original = small_network(0)
+    altered = bytearray(original)
+    for _ in range(data.draw(st.integers(1, 4))):
+        altered[data.draw(st.integers(0, len(original) - 1))] = data.draw(st.integers(0, 255))
+    whole = bytes(altered[: data.draw(st.integers(4, len(altered)))])
+    with contextlib.suppress(ValueError):
+        read_graph(whole)

@@ -208,7 +208,11 @@ def test_half_a_record_is_unreadable_not_absent(folder, suffix):
     (folder / f"records100/00000/00001_lr{suffix}").unlink()
     dataset = open_dataset("ptbxl", folder)
     assert dataset.n_absent == 0
-    assert dataset.record_ids() == ["2", "3", "4"]
+    with pytest.raises(ValueError, match=rf"00001_lr{suffix}.* got no file \(1 broken records"):
+        dataset.record_ids()
+    with pytest.raises(ValueError, match=f"00001_lr{suffix}"):
+        dataset.record_ids("train")
+    assert dataset.record_ids("test") == ["4"]
     assert f"00001_lr{suffix}" in dataset.unreadable["1"]
     with pytest.raises(ValueError, match=f"00001_lr{suffix}.* got no file"):
         dataset.load("1")

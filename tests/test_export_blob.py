@@ -115,6 +115,9 @@ def test_tensors_that_live_together_do_not_overlap():
         (8, lambda b: changed_row(b, "tensors", 1, "width", 60_000)),
         (8, lambda b: changed_row(b, "tensors", 1, "zero_point", 128)),
         (9, lambda b: changed_row(b, "layers", 0, "output", 99)),
+        (9, lambda b: changed_row(b, "layers", 1, "input", 3)),  # written later
+        (9, lambda b: changed_row(b, "layers", 0, "reserved", 1)),
+        (4, lambda b: changed(b, "reserved", 1)),
         (9, lambda b: changed_row(b, "layers", 0, "stride", 0)),
         (9, lambda b: changed_row(b, "layers", 0, "stride", 500)),
         (9, lambda b: changed_row(b, "layers", 0, "kernel", 0)),

@@ -1,5 +1,6 @@
 """Bundles are untrusted: what is missing, altered or cut short is named and refused."""
 
+import hashlib
 import json
 import shutil
 
@@ -9,6 +10,7 @@ import pytest
 from export import blob as blobs
 from export.bundle import FILES, load_bundle
 from tests.bundles import make_bundle
+from tests.networks import small_network
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +28,6 @@ def bundle(original, tmp_path):
 
 def rehash(bundle, name):
     """Make the manifest agree with an altered file."""
-    import hashlib
-
     manifest = json.loads((bundle / "manifest.json").read_text())
     manifest["files"][name] = hashlib.sha256((bundle / name).read_bytes()).hexdigest()
     (bundle / "manifest.json").write_text(json.dumps(manifest))
@@ -81,7 +81,7 @@ def test_a_gate_in_place_of_the_classifier_is_refused(bundle):
 def test_golden_vectors_with_pickled_objects_are_refused(bundle):
     np.savez(bundle / "golden.npz", adc_counts=np.array([{"run": "me"}], object))
     rehash(bundle, "golden.npz")
-    with pytest.raises(ValueError, match="must be a bundle of format 1"):
+    with pytest.raises(ValueError, match="allow_pickle=False"):
         load_bundle(bundle)
 
 
@@ -97,6 +97,58 @@ def test_golden_vectors_with_pickled_objects_are_refused(bundle):
 def test_a_manifest_that_is_none_is_refused(bundle, text, message):
     (bundle / "manifest.json").write_text(text)
     with pytest.raises(ValueError, match=message):
+        load_bundle(bundle)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "what"),
+    [
+        (("filter", "threshold", "value"), 7, "filter threshold is 7 in manifest.json and"),
+        (("arena_bytes",), 16, "arena_bytes is 16"),
+        (("data", "highpass_hz"), 0.05, "filter signal chain"),
+        (("data", "leads"), ["I", "II"], "golden.npz must hold int16 windows"),
+        (("data", "hop_s"), 2.0, "filter hop is 200"),
+        (("data", "fs"), 1e308, "must be a bundle of format 1: OverflowError"),
+        (("data", "baseline"), 10**6, "baseline must be in"),
+        (("classifier", "classes"), ["NORM"], "number of classes is 1"),
+        (("classifier", "classes"), ["HYP", "MI", "STTC", "CD"], "classes is"),
+        (("filter", "score_rule"), "guess", "must be a bundle of format 1: KeyError"),
+        (("filter", "score_constants", "centre"), [0.0] * 4, "score constants"),
+        (("filter",), 3, "must be a bundle of format 1: TypeError"),
+        (("files",), ["filter.bgm"], "must be a bundle manifest"),
+    ],
+)
+def test_a_manifest_that_contradicts_the_blobs_is_refused(bundle, path, value, what):
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    entry = manifest
+    for key in path[:-1]:
+        entry = entry[key]
+    entry[path[-1]] = value
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ValueError, match=what):
+        load_bundle(bundle)
+
+
+def test_another_network_beside_the_blob_is_refused(bundle):
+    (bundle / "filter.tflite").write_bytes(small_network(7, 1000))
+    rehash(bundle, "filter.tflite")
+    with pytest.raises(ValueError, match=r"filter.tflite SHA-256 is"):
+        load_bundle(bundle)
+
+
+def test_golden_decisions_of_another_number_are_refused(bundle):
+    with np.load(bundle / "golden.npz") as arrays:
+        values = dict(arrays)
+    np.savez(bundle / "golden.npz", **{**values, "scores": values["scores"][:3]})
+    rehash(bundle, "golden.npz")
+    with pytest.raises(ValueError, match="a decision for each of 12 windows"):
+        load_bundle(bundle)
+
+
+def test_golden_vectors_that_are_no_archive_are_refused(bundle):
+    (bundle / "golden.npz").write_bytes(b"PK\x03\x04 broken")
+    rehash(bundle, "golden.npz")
+    with pytest.raises(ValueError, match="must be a bundle of format 1"):
         load_bundle(bundle)
 
 

@@ -4,15 +4,24 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from export.boards import load_board
+from export.device.image import build_image
 from export.native import FIRMWARE, WARNINGS, firmware_sources
+from tests.bundles import make_bundle
 
 CORTEX_M4 = ["-mcpu=cortex-m4", "-mthumb", "--specs=nano.specs"]
 ALLOWED_FROM_LIBC = {"memcpy", "memset", "memcmp"}
-SANITIZED_TESTS = ["test_export_pipeline.py", "test_export_blob.py", "test_export_signal_chain.py"]
+SANITIZED_TESTS = [
+    "test_contract_kernel.py",
+    "test_export_pipeline.py",
+    "test_export_blob.py",
+    "test_export_signal_chain.py",
+]
 
 
 def compile_objects(compiler, flags, folder):
@@ -70,3 +79,17 @@ def test_clean_under_address_and_undefined_behaviour_sanitizers(name):
         text=True,
     )
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_an_image_that_leaves_no_room_for_the_stack_is_refused(tmp_path, toolchain):
+    bundle = make_bundle(tmp_path / "b")
+    board = load_board("qemu-m4")
+    blobs = (bundle.filter_blob, bundle.classifier_blob)
+    image = build_image(*blobs, board, tmp_path)
+    assert image.ram_bytes > bundle.manifest["arena_bytes"] + board.stack_bytes
+    build_image(*blobs, replace(board, ram_bytes=image.ram_bytes + 64), tmp_path)
+    small = replace(board, ram_bytes=image.ram_bytes - 64)
+    with pytest.raises(ValueError, match="too little RAM for the stack"):
+        build_image(*blobs, small, tmp_path)
+    with pytest.raises(ValueError, match="region `FLASH' overflowed"):
+        build_image(*blobs, replace(board, flash_bytes=image.flash_bytes - 64), tmp_path)

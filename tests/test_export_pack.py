@@ -90,9 +90,9 @@ def test_the_held_out_class_is_in_no_split_that_makes_a_bundle(run):
         assert all("HYP" not in record.superclasses and record.superclasses for record in records)
 
 
-def test_the_threshold_rejects_the_promised_share_of_clean_calibration_windows(bundle):
+def test_the_threshold_is_fitted_on_clean_in_distribution_calibration_windows(bundle, ptbxl):
     data = bundle.data
-    dataset = open_dataset("ptbxl", data.data)
+    dataset = open_dataset("ptbxl", ptbxl)
     records = in_distribution_records(dataset, data, "calibration", clean_only=True)
     entry = bundle.manifest["filter"]["threshold"]
     assert entry["n_calibration"] == len(records)
@@ -112,6 +112,7 @@ def test_faults_are_among_the_golden_windows(bundle):
 def test_the_manifest_tells_how_it_came_about(bundle):
     manifest = bundle.manifest
     assert manifest["data"]["hold_out"] == "HYP"
+    assert manifest["data"]["data"] is None
     assert manifest["filter"]["cost"]["n_parameters"] == 9 * 2 * 6 + 6 + 5 * 6 * 5 + 5
     assert manifest["filter"]["cost"]["macs_per_window"] == 199 * 9 * 2 * 6 + 98 * 5 * 6 * 5
     assert manifest["filter"]["cost"]["blob_bytes"] == len(bundle.filter_blob)
@@ -161,6 +162,10 @@ def test_a_damaged_description_is_refused(run, tmp_path, damage):
     assert "filter.json must be a filter description" in refused(tmp_path, "--out", tmp_path)
 
 
+def quantize_on(path, windows):
+    return quantize(path, windows, 1 / 64, held_back=windows)
+
+
 def save(tmp_path, model):
     model.save(tmp_path / "m.keras")
     return tmp_path / "m.keras"
@@ -171,7 +176,7 @@ def test_a_network_over_the_cap_is_refused(tmp_path):
     flat = keras.layers.Flatten()(window)
     path = save(tmp_path, keras.Model(window, keras.layers.Dense(5200)(flat)))
     with pytest.raises(ValueError, match="at most 512,000 parameters, has 525,200"):
-        quantize(path, np.zeros((2, 100, 1), np.int8), 1 / 64)
+        quantize_on(path, np.zeros((2, 100, 1), np.int8))
 
 
 def test_an_operator_the_firmware_lacks_is_refused(tmp_path):
@@ -179,23 +184,23 @@ def test_an_operator_the_firmware_lacks_is_refused(tmp_path):
     path = save(tmp_path, keras.Model(window, keras.layers.MaxPooling1D(2)(window)))
     x = np.random.default_rng(0).integers(-99, 99, (20, 100, 1), dtype=np.int8)
     with pytest.raises(ValueError, match="must fit the firmware: operators must be among"):
-        quantize(path, x, 1 / 64)
+        quantize_on(path, x)
 
 
 def test_windows_of_another_shape_are_refused(run):
     with pytest.raises(ValueError, match=r"must take windows \(500, 2\), takes \(1000, 2\)"):
-        quantize(model_path(run, "filter"), np.zeros((2, 500, 2), np.int8), 1 / 64)
+        quantize_on(model_path(run, "filter"), np.zeros((2, 500, 2), np.int8))
 
 
 def test_constant_windows_are_refused(run):
     with pytest.raises(ValueError, match="all of them are constant"):
-        quantize(model_path(run, "filter"), np.zeros((2, 1000, 2), np.int8), 1 / 64)
+        quantize_on(model_path(run, "filter"), np.zeros((2, 1000, 2), np.int8))
 
 
 def test_a_file_that_is_no_keras_model_is_refused(tmp_path):
     (tmp_path / "m.keras").write_bytes(b"PK not really")
     with pytest.raises(ValueError, match="must be a Keras model"):
-        quantize(tmp_path / "m.keras", np.zeros((2, 100, 1), np.int8), 1 / 64)
+        quantize_on(tmp_path / "m.keras", np.zeros((2, 100, 1), np.int8))
 
 
 def test_json_output_is_one_object(run, tmp_path):

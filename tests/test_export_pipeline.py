@@ -127,7 +127,7 @@ def test_a_full_queue_refuses_the_whole_push_and_loses_nothing():
     counts = signal(2)
     pointer = c.pointer(counts, "int16_t")
     n_fits = WINDOW_LEN + 15 * HOP_LEN  # completes the queue's 16 windows
-    assert c.lib.bgh_push(handle, pointer, n_fits + HOP_LEN) == 15
+    assert c.lib.bgh_push(handle, pointer, n_fits + HOP_LEN) == 17  # would never fit
     assert c.lib.bgh_push(handle, pointer, n_fits) == 0
     rest = counts[n_fits:].copy()
     assert c.lib.bgh_push(handle, c.pointer(rest, "int16_t"), HOP_LEN) == 15

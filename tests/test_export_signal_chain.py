@@ -90,9 +90,10 @@ def test_the_c_equals_pythons_integers(counts, highpass_hz, gain, baseline):
     ("settings_", "message"),
     [
         ({"fs": 500.0}, "fs_target must equal fs"),
-        ({"adc_gain": 0.0}, "adc_gain must be positive"),
-        ({"adc_gain": float("nan")}, "adc_gain must be positive"),
-        ({"lsb_mv": -1.0}, "lsb_mv must be positive"),
+        ({"adc_gain": 0.0}, "adc_gain must be in"),
+        ({"adc_gain": float("nan")}, "adc_gain must be in .*nan"),
+        ({"baseline": 40_000}, "baseline must be in"),
+        ({"lsb_mv": -1.0}, "lsb_mv must be in"),
         ({"highpass_hz": 0.0}, "highpass_hz must be in"),
         ({"highpass_hz": 30.0}, "highpass_hz must be in"),
     ],

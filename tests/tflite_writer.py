@@ -101,6 +101,10 @@ class TfliteWriter:
         options = tflite.ReducerOptionsEnd(self.builder)
         self._operator(Builtin.MEAN, [source, axes], output, Options.ReducerOptions, options)
 
+    def reshape(self, source, output):
+        """Add RESHAPE to the shape of `output`."""
+        self._operator(Builtin.RESHAPE, [source], output, 0, None)
+
     def tanh(self, source, output):
         """Add TANH, which the runtime does not have."""
         self._operator(Builtin.TANH, [source], output, 0, None)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..boards import Board
 from ..native import FIRMWARE, WARNINGS, firmware_sources
+from ..pipeline import Pipeline
 
 COMPILER = "arm-none-eabi-gcc"
 SIZE = "arm-none-eabi-size"
@@ -41,14 +42,13 @@ def require_toolchain() -> None:
 
 
 def build_image(
-    filter_blob: bytes, classifier_blob: bytes, arena_bytes: int, board: Board, folder: Path
+    filter_blob: bytes, classifier_blob: bytes, board: Board, folder: Path
 ) -> FirmwareImage:
     """Compile the runtime, the board's port and the blobs into `folder`/firmware.elf.
 
     Parameters
     ----------
     filter_blob, classifier_blob : linked in as they are, run in place from flash.
-    arena_bytes : exact size of the static arena.
     board : what to build for.
     folder : for the image and its inputs; must exist.
 
@@ -57,6 +57,8 @@ def build_image(
     ValueError : no toolchain, the compiler refuses, or the image does not fit the board.
     """
     require_toolchain()
+    with Pipeline([filter_blob], classifier_blob) as pipeline:
+        arena_bytes = pipeline.arena_bytes
     port = FIRMWARE / "ports" / board.port
     (folder / "filter.bgm").write_bytes(filter_blob)
     (folder / "classifier.bgm").write_bytes(classifier_blob)
@@ -72,6 +74,7 @@ def build_image(
         f"-Wa,-I{folder}",
         "--specs=nano.specs",
         "-Wl,--gc-sections",
+        f"-Wl,--defsym=STACK_BYTES={board.stack_bytes}",
         f"-Wl,-Map={folder / 'firmware.map'}",
         f"-L{folder}",
         f"-T{port / 'sections.ld'}",

@@ -56,9 +56,13 @@ typedef struct {
 } bg_decision;
 
 typedef struct {
-    bg_model models[BG_GATES_MAX + 1];
+    bg_model models[BG_GATES_MAX + 1]; /* gates, then the classifier */
     uint32_t n_gates;
     bool has_classifier;
+} bg_networks;
+
+typedef struct {
+    bg_networks networks;
     const bg_chain_settings *chain;
     uint32_t window_len;
     uint32_t hop_len;
@@ -84,8 +88,10 @@ size_t bg_arena_bytes(const bg_blobs *blobs);
 bg_status bg_open(bg_pipeline *pipeline, const bg_blobs *blobs, void *arena, size_t arena_bytes);
 
 /* Take n_samples frames of interleaved counts (n_samples x n_leads).
- * The decisions do not depend on how a stream is cut into calls. A call that would complete more
- * windows than the queue has room for is refused whole: BG_ERR_QUEUE_FULL, nothing consumed. */
+ * The decisions do not depend on how a stream is cut into calls. BG_QUEUE_LEN * hop_len frames
+ * always fit an empty queue. A call that would complete more windows than there is room for is
+ * refused whole, nothing consumed: BG_ERR_QUEUE_FULL where polling helps, BG_ERR_CHUNK where only
+ * fewer samples do. */
 bg_status bg_push(bg_pipeline *pipeline, const int16_t *adc_counts, size_t n_samples);
 
 /* Take the oldest waiting decision; false when there is none. */

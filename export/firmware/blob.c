@@ -55,6 +55,9 @@ static bg_status check_envelope(const void *data, size_t bytes, bg_role role) {
     if (bg_crc32(covered, header->length - BG_CRC_START) != header->crc32) {
         return BG_ERR_CRC;
     }
+    if (header->reserved != 0) {
+        return BG_ERR_VERSION; /* a later format's field */
+    }
     return header->role == (uint16_t)role ? BG_OK : BG_ERR_ROLE;
 }
 
@@ -146,7 +149,8 @@ static bg_status check_scales(const bg_blob_header *header, const bg_layer *laye
 static bg_status check_layer(const bg_blob_header *header, const bg_tensor *tensors,
                              const bg_layer *layer) {
     if (layer->input >= header->n_tensors || layer->input2 >= header->n_tensors ||
-        layer->output >= header->n_tensors || layer->act_min > layer->act_max) {
+        layer->output >= header->n_tensors || layer->act_min > layer->act_max ||
+        layer->reserved != 0) {
         return BG_ERR_LAYER;
     }
     const bg_tensor *in = &tensors[layer->input];
@@ -167,10 +171,24 @@ static bg_status check_layer(const bg_blob_header *header, const bg_tensor *tens
     return check_scales(header, layer, scales);
 }
 
-static bg_status check_ends(const bg_blob_header *header, const bg_tensor *tensors) {
+/* Every tensor is written before it is read: else a window would see what another one left. */
+static bg_status check_order(const bg_blob_header *header, const bg_layer *layers) {
+    bool written[BG_TENSORS_MAX] = {false};
     if (header->input >= header->n_tensors || header->output >= header->n_tensors) {
         return BG_ERR_TENSOR;
     }
+    written[header->input] = true;
+    for (uint32_t i = 0; i < header->n_layers; i++) {
+        const bool add = layers[i].op == BG_OP_ADD;
+        if (!written[layers[i].input] || (add && !written[layers[i].input2])) {
+            return BG_ERR_LAYER;
+        }
+        written[layers[i].output] = true;
+    }
+    return written[header->output] ? BG_OK : BG_ERR_LAYER;
+}
+
+static bg_status check_ends(const bg_blob_header *header, const bg_tensor *tensors) {
     const bg_tensor *in = &tensors[header->input];
     const bg_tensor *out = &tensors[header->output];
     if (header->hop_len == 0 || in->width != header->window_len ||
@@ -207,6 +225,9 @@ bg_status bg_blob_check(const void *data, size_t bytes, bg_role role) {
     status = check_tensors(header, tensors);
     for (uint32_t i = 0; status == BG_OK && i < header->n_layers; i++) {
         status = check_layer(header, tensors, &layers[i]);
+    }
+    if (status == BG_OK) {
+        status = check_order(header, layers);
     }
     if (status == BG_OK) {
         status = check_ends(header, tensors);

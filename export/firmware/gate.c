@@ -13,8 +13,8 @@ static size_t align_up(size_t bytes) {
     return (bytes + BG_ALIGN - 1) / BG_ALIGN * BG_ALIGN;
 }
 
-static uint32_t n_models(const bg_pipeline *pipeline) {
-    return pipeline->n_gates + (pipeline->has_classifier ? 1U : 0U);
+static uint32_t n_models(const bg_networks *networks) {
+    return networks->n_gates + (networks->has_classifier ? 1U : 0U);
 }
 
 static bool same_front_end(const bg_blob_header *a, const bg_blob_header *b) {
@@ -22,33 +22,33 @@ static bool same_front_end(const bg_blob_header *a, const bg_blob_header *b) {
            a->hop_len == b->hop_len;
 }
 
-static bg_status open_models(bg_pipeline *pipeline, const bg_blobs *blobs) {
-    pipeline->n_gates = blobs->n_gates;
-    pipeline->has_classifier = blobs->classifier.data != NULL;
-    if (blobs->n_gates > BG_GATES_MAX || n_models(pipeline) == 0) {
+static bg_status open_networks(bg_networks *networks, const bg_blobs *blobs) {
+    networks->n_gates = blobs->n_gates;
+    networks->has_classifier = blobs->classifier.data != NULL;
+    if (blobs->n_gates > BG_GATES_MAX || n_models(networks) == 0) {
         return BG_ERR_CONFIGURATION;
     }
-    for (uint32_t i = 0; i < n_models(pipeline); i++) {
-        const bool gate = i < pipeline->n_gates;
+    for (uint32_t i = 0; i < n_models(networks); i++) {
+        const bool gate = i < networks->n_gates;
         const bg_blob blob = gate ? blobs->gates[i] : blobs->classifier;
         const bg_role role = gate ? BG_ROLE_GATE : BG_ROLE_CLASSIFIER;
-        const bg_status status = bg_model_open(&pipeline->models[i], blob.data, blob.bytes, role);
+        const bg_status status = bg_model_open(&networks->models[i], blob.data, blob.bytes, role);
         if (status != BG_OK) {
             return status;
         }
-        if (!same_front_end(pipeline->models[0].header, pipeline->models[i].header)) {
+        if (!same_front_end(networks->models[0].header, networks->models[i].header)) {
             return BG_ERR_MISMATCH;
         }
     }
     return BG_OK;
 }
 
-static arena_plan plan_arena(const bg_pipeline *pipeline) {
-    const bg_blob_header *header = pipeline->models[0].header;
+static arena_plan plan_arena(const bg_networks *networks) {
+    const bg_blob_header *header = networks->models[0].header;
     const size_t n_leads = header->chain.n_leads;
     size_t activation_bytes = 0;
-    for (uint32_t i = 0; i < n_models(pipeline); i++) {
-        const size_t bytes = pipeline->models[i].header->activation_bytes;
+    for (uint32_t i = 0; i < n_models(networks); i++) {
+        const size_t bytes = networks->models[i].header->activation_bytes;
         activation_bytes = bytes > activation_bytes ? bytes : activation_bytes;
     }
     arena_plan plan;
@@ -59,24 +59,24 @@ static arena_plan plan_arena(const bg_pipeline *pipeline) {
 }
 
 size_t bg_arena_bytes(const bg_blobs *blobs) {
-    bg_pipeline pipeline;
-    return open_models(&pipeline, blobs) == BG_OK ? plan_arena(&pipeline).end : 0;
+    bg_networks networks;
+    return open_networks(&networks, blobs) == BG_OK ? plan_arena(&networks).end : 0;
 }
 
 bg_status bg_open(bg_pipeline *pipeline, const bg_blobs *blobs, void *arena, size_t arena_bytes) {
     memset(pipeline, 0, sizeof *pipeline);
-    const bg_status status = open_models(pipeline, blobs);
+    const bg_status status = open_networks(&pipeline->networks, blobs);
     if (status != BG_OK) {
         return status;
     }
-    const arena_plan plan = plan_arena(pipeline);
+    const arena_plan plan = plan_arena(&pipeline->networks);
     if ((uintptr_t)arena % BG_ALIGN != 0) {
         return BG_ERR_ALIGNMENT;
     }
     if (arena == NULL || arena_bytes < plan.end) {
         return BG_ERR_ARENA;
     }
-    const bg_blob_header *header = pipeline->models[0].header;
+    const bg_blob_header *header = pipeline->networks.models[0].header;
     pipeline->chain = &header->chain;
     pipeline->window_len = header->window_len;
     pipeline->hop_len = header->hop_len;
@@ -98,7 +98,7 @@ void bg_reset(bg_pipeline *pipeline) {
 
 /* Run one network over the window in the ring, oldest frame first. */
 static const int8_t *run_model(bg_pipeline *pipeline, uint32_t index) {
-    const bg_model *model = &pipeline->models[index];
+    const bg_model *model = &pipeline->networks.models[index];
     const size_t frame = pipeline->chain->n_leads;
     const size_t newest = pipeline->ring_next * frame; /* bytes before the oldest frame */
     const size_t oldest = pipeline->window_len * frame - newest;
@@ -110,8 +110,8 @@ static const int8_t *run_model(bg_pipeline *pipeline, uint32_t index) {
 }
 
 static void classify(bg_pipeline *pipeline, bg_decision *decision) {
-    const uint32_t index = pipeline->n_gates;
-    const bg_model *model = &pipeline->models[index];
+    const uint32_t index = pipeline->networks.n_gates;
+    const bg_model *model = &pipeline->networks.models[index];
     const size_t n_classes = bg_tensor_bytes(&model->tensors[model->header->output]);
     const int8_t *logits = run_model(pipeline, index);
     int16_t best = 0;
@@ -139,15 +139,15 @@ static void decide(bg_pipeline *pipeline) {
         .reason = BG_REASON_OK,
         .label = -1,
     };
-    for (uint32_t i = 0; i < pipeline->n_gates; i++) {
-        const bg_model *gate = &pipeline->models[i];
+    for (uint32_t i = 0; i < pipeline->networks.n_gates; i++) {
+        const bg_model *gate = &pipeline->networks.models[i];
         decision->score[i] = bg_score(gate, run_model(pipeline, i));
         if (decision->score[i] > gate->header->threshold) {
             decision->accepted = false;
             decision->reason = BG_REASON_UNFAMILIAR;
         }
     }
-    if (decision->accepted && pipeline->has_classifier) {
+    if (decision->accepted && pipeline->networks.has_classifier) {
         classify(pipeline, decision);
     }
     pipeline->queue_used++;
@@ -171,10 +171,13 @@ static void push_frame(bg_pipeline *pipeline, const int16_t *counts) {
 }
 
 bg_status bg_push(bg_pipeline *pipeline, const int16_t *adc_counts, size_t n_samples) {
+    if (pipeline->chain == NULL) {
+        return BG_ERR_CONFIGURATION;
+    }
     const size_t until = pipeline->until_window;
     const size_t due = n_samples < until ? 0 : 1 + (n_samples - until) / pipeline->hop_len;
     if (due > BG_QUEUE_LEN - pipeline->queue_used) {
-        return BG_ERR_QUEUE_FULL;
+        return due > BG_QUEUE_LEN ? BG_ERR_CHUNK : BG_ERR_QUEUE_FULL;
     }
     for (size_t i = 0; i < n_samples; i++) {
         push_frame(pipeline, adc_counts + i * pipeline->chain->n_leads);

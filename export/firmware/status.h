@@ -19,7 +19,8 @@ typedef enum {
     BG_ERR_MISMATCH = 13,     /* the blobs of one pipeline disagree on chain or window */
     BG_ERR_ARENA = 14,        /* the arena is smaller than bg_arena_bytes */
     BG_ERR_QUEUE_FULL = 15,   /* decisions wait: call bg_poll, then push the same samples again */
-    BG_ERR_CONFIGURATION = 16 /* no network at all, or more gates than BG_GATES_MAX */
+    BG_ERR_CONFIGURATION = 16, /* no network at all, more gates than BG_GATES_MAX, or not open */
+    BG_ERR_CHUNK = 17         /* more windows in one call than the queue holds: push less at once */
 } bg_status;
 
 #endif

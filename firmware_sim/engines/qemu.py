@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -19,16 +20,17 @@ from datasets.records import Int8Array, Int16Array
 from export.blob import read_header
 from export.boards import Board, load_board
 from export.bundle import Bundle
-from export.device.image import FirmwareImage, build_image
+from export.device.image import build_image
 from export.native import FirmwareError
-from export.pipeline import Decision, Pipeline, Uint32Array, make_decision
+from export.pipeline import Decision, Uint32Array, make_decision
 
 from .engine import ClosingEngine, InstructionCounts
 
 QEMU = "qemu-system-arm"
 BOARD = "qemu-m4"
-OPEN, RESET, PUSH, TRACE, QUIT = 1, 2, 3, 4, 5
+OPEN, RESET, PUSH, TRACE = 1, 2, 3, 4
 PUSH_MAX = 64  # frames a command, the firmware's buffer
+POLL_S = 0.2  # between two looks at a silent machine
 STALLED_S = 120.0  # a reply takes milliseconds; a machine this late has hung
 
 OPEN_REPLY = np.dtype([("status", "<u4"), ("pipeline_bytes", "<u4")])
@@ -62,7 +64,7 @@ class Machine:
         for name in ("in", "out"):
             os.mkfifo(folder / name)
         # Read-write, so that opening does not wait for QEMU and QEMU sees no end between commands.
-        self._to = os.open(folder / "in", os.O_RDWR)
+        self._to = os.open(folder / "in", os.O_RDWR | os.O_NONBLOCK)
         self._from = os.open(folder / "out", os.O_RDONLY | os.O_NONBLOCK)
         self._log = (folder / "qemu.log").open("w+")
         command = [QEMU, "-M", board.machine, "-display", "none", "-monitor", "none"]
@@ -73,10 +75,21 @@ class Machine:
         )
 
     def send(self, command: int, argument: int = 0, payload: bytes = b"") -> None:
-        """Write one command; the firmware reads all of it before it replies."""
+        """Write one command; the firmware reads all of it before it replies.
+
+        Raises
+        ------
+        RuntimeError : the machine ended or hung instead.
+        """
         data = np.array([command, argument], "<u4").tobytes() + payload
+        last_s = time.monotonic()
         while data:
-            data = data[os.write(self._to, data) :]
+            _, ready, _ = select.select([], [self._to], [], POLL_S)
+            if ready:
+                data = data[os.write(self._to, data) :]
+                last_s = time.monotonic()
+            else:
+                self._check_alive(last_s)
 
     def receive(self, dtype: np.dtype[np.void] | type[np.uint32], count: int = 1) -> np.ndarray:
         """Read `count` records of a reply.
@@ -89,18 +102,22 @@ class Machine:
         data = b""
         last_s = time.monotonic()
         while len(data) < wanted:
-            ready, _, _ = select.select([self._from], [], [], 0.2)
+            ready, _, _ = select.select([self._from], [], [], POLL_S)
             piece = os.read(self._from, wanted - len(data)) if ready else b""
             if piece:
                 data += piece
                 last_s = time.monotonic()
-            elif self._process.poll() is not None:
-                raise RuntimeError(
-                    f"{QEMU} ended with exit code {self._process.returncode}: {self._output()}"
-                )
-            elif time.monotonic() - last_s > STALLED_S:
-                raise RuntimeError(f"{QEMU} gave no reply for {STALLED_S:g} s: {self._output()}")
+            else:
+                self._check_alive(last_s)
         return np.frombuffer(data, dtype, count)
+
+    def _check_alive(self, last_s: float) -> None:
+        if self._process.poll() is not None:
+            raise RuntimeError(
+                f"{QEMU} ended with exit code {self._process.returncode}: {self._output()}"
+            )
+        if time.monotonic() - last_s > STALLED_S:
+            raise RuntimeError(f"{QEMU} did nothing for {STALLED_S:g} s: {self._output()}")
 
     def _output(self) -> str:
         self._log.seek(0)
@@ -108,13 +125,8 @@ class Machine:
 
     def close(self) -> None:
         """End the process, whatever it is doing."""
-        if self._process.poll() is None:
-            self.send(QUIT)
-            try:
-                self._process.wait(5)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        self._process.kill()  # it holds nothing that needs saving
+        self._process.wait()
         os.close(self._to)
         os.close(self._from)
         self._log.close()
@@ -134,19 +146,16 @@ class QemuEngine(ClosingEngine):
         self._gate_ticks: list[int] = []
         self._classifier_ticks: list[int] = []
         self._chain_ticks = self._n_chain_frames = 0
-        with Pipeline([bundle.filter_blob], bundle.classifier_blob) as pipeline:
-            arena_bytes = pipeline.arena_bytes
-        self._folder = tempfile.TemporaryDirectory(prefix="beatgate-")
-        folder = Path(self._folder.name)
-        self.image: FirmwareImage = build_image(
-            bundle.filter_blob, bundle.classifier_blob, arena_bytes, self._board, folder
-        )
-        self._machine = Machine(self._board, self.image.elf, folder)
-        self._machine.send(OPEN, int(with_filter))
-        reply = self._machine.receive(OPEN_REPLY)[0]
-        if reply["status"]:
-            self.close()
-            raise FirmwareError(f"{bundle.path} on {BOARD}", int(reply["status"]))
+        with ExitStack() as stack:  # closes what was opened if a later step fails, Ctrl-C too
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="beatgate-")))
+            image = build_image(bundle.filter_blob, bundle.classifier_blob, self._board, folder)
+            self._machine = Machine(self._board, image.elf, folder)
+            stack.callback(self._machine.close)
+            self._machine.send(OPEN, int(with_filter))
+            reply = self._machine.receive(OPEN_REPLY)[0]
+            if reply["status"]:
+                raise FirmwareError(f"{bundle.path} on {BOARD}", int(reply["status"]))
+            self._opened = stack.pop_all()
 
     def push(self, adc_counts: Int16Array) -> list[Decision]:
         """Take int16 counts (n_samples, n_leads); return the decisions they complete."""
@@ -197,6 +206,4 @@ class QemuEngine(ClosingEngine):
 
     def close(self) -> None:
         """End the emulation and remove its folder."""
-        if hasattr(self, "_machine"):
-            self._machine.close()
-        self._folder.cleanup()
+        self._opened.close()

@@ -25,6 +25,20 @@ static taps taps_inside(const bg_layer *layer, int32_t width, int32_t column) {
     return (taps){.first = first, .end = end, .start = left + first * dilation};
 }
 
+static int32_t window_sum(const bg_layer *layer, const bg_tensor *in, const int8_t *x,
+                          const int8_t *weights, taps span) {
+    const uint32_t channels = in->channels;
+    /* Without gaps the taps are one contiguous run. */
+    const int32_t step = layer->dilation == 1 ? span.end - span.first : 1;
+    int32_t sum = 0;
+    for (int32_t tap = span.first; tap < span.end; tap += step) {
+        const int32_t column = span.start + (tap - span.first) * layer->dilation;
+        sum += dot(x + (uint32_t)column * channels, weights + (uint32_t)tap * channels,
+                   (uint32_t)step * channels, in->zero_point);
+    }
+    return sum;
+}
+
 void bg_conv_s8(const bg_layer *layer, const bg_kernel_data *data, const bg_tensor *in,
                 const int8_t *x, const bg_tensor *out, int8_t *y) {
     const uint32_t channels = in->channels;
@@ -32,19 +46,7 @@ void bg_conv_s8(const bg_layer *layer, const bg_kernel_data *data, const bg_tens
     for (int32_t column = 0; column < out->width; column++) {
         const taps span = taps_inside(layer, in->width, column);
         for (uint32_t c = 0; c < out->channels; c++) {
-            const int8_t *w = data->weights + c * row + (uint32_t)span.first * channels;
-            const int8_t *from = x + span.start * (int32_t)channels;
-            int32_t sum = data->bias[c];
-            if (layer->dilation == 1 && span.end > span.first) {
-                /* Without gaps the taps are one contiguous run. */
-                sum += dot(from, w, (uint32_t)(span.end - span.first) * channels, in->zero_point);
-            } else {
-                for (int32_t tap = span.first; tap < span.end; tap++) {
-                    sum += dot(from, w, channels, in->zero_point);
-                    from += layer->dilation * channels;
-                    w += channels;
-                }
-            }
+            const int32_t sum = data->bias[c] + window_sum(layer, in, x, data->weights + c * row, span);
             const int32_t scaled = bg_requantize(sum, data->multipliers[c], data->shifts[c]);
             *y++ = bg_to_output(scaled, out->zero_point, layer->act_min, layer->act_max);
         }

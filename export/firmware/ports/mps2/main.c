@@ -29,7 +29,7 @@ static uint32_t ticks(void) {
 static void note_gate(void *context, uint32_t model, uint32_t layer, const int8_t *output,
                       size_t bytes) {
     (void)context, (void)layer, (void)output, (void)bytes;
-    if (model < pipeline.n_gates) {
+    if (model < pipeline.networks.n_gates) {
         gates_done = ticks();
     }
 }
@@ -61,7 +61,7 @@ static void push_frame(const int16_t *frame, push_reply *reply, decision_reply *
     decisions[reply->n_decisions++] = (decision_reply){
         .window_start = decision.window_start,
         .score = {decision.score[0], decision.score[1]},
-        .gate_ticks = gates_done - start,
+        .gate_ticks = (decision.label < 0 ? end : gates_done) - start,
         .classifier_ticks = decision.label < 0 ? 0 : end - gates_done,
         .label = decision.label,
         .margin = decision.margin,
@@ -88,10 +88,10 @@ static void push(uint32_t n_samples) {
 /* The window is read into the ring, which bg_reset makes meaningless afterwards. */
 static void trace(uint32_t index) {
     static uint32_t crcs[BG_LAYERS_MAX];
-    if (pipeline.chain == NULL || index >= pipeline.n_gates + pipeline.has_classifier) {
+    if (pipeline.chain == NULL || index >= pipeline.networks.n_gates + pipeline.networks.has_classifier) {
         semihosting_exit(EXIT_BAD_COMMAND);
     }
-    const bg_model *model = &pipeline.models[index];
+    const bg_model *model = &pipeline.networks.models[index];
     semihosting_read(in, pipeline.ring, pipeline.window_len * pipeline.chain->n_leads);
     bg_trace_model(model, pipeline.activations, pipeline.ring, crcs);
     bg_reset(&pipeline);
@@ -123,8 +123,6 @@ int main(void) {
         case COMMAND_TRACE:
             trace(next.argument);
             break;
-        case COMMAND_QUIT:
-            return 0;
         default:
             return EXIT_BAD_COMMAND;
         }

@@ -11,7 +11,6 @@ typedef enum {
     COMMAND_PUSH = 3,  /* argument: n_samples <= PUSH_MAX, then the counts; reply: push_reply, then
                           n_decisions decision_reply */
     COMMAND_TRACE = 4, /* argument: which blob, then one window of codes; reply: n_layers CRCs */
-    COMMAND_QUIT = 5,  /* ends the emulation with exit code 0 */
 } command_code;
 
 enum { PUSH_MAX = 64 };
