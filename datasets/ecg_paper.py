@@ -10,7 +10,20 @@ from .records import EcgRecord, FloatArray
 LARGE_SQUARE_S = 0.2
 LARGE_SQUARE_MV = 0.5
 PX_PER_LARGE_SQUARE = 20
-PINK_SMALL, PINK_LARGE, INK = "#fbe3e4", "#f0b4b8", "#1a1a2e"
+SMALL_PER_LARGE = 5
+PAPER, SMALL_LINE, LARGE_LINE, INK = "#fffaf9", "#fadcd8", "#eea79f", "#1b1b1f"
+
+
+def rule_as_paper(plot: Any) -> None:
+    """Give a bokeh figure, seconds by mV, the background and the squares of ECG paper."""
+    from bokeh.models import SingleIntervalTicker
+
+    plot.background_fill_color = PAPER
+    plot.outline_line_color = LARGE_LINE
+    for grid, square in ((plot.xgrid, LARGE_SQUARE_S), (plot.ygrid, LARGE_SQUARE_MV)):
+        grid.ticker = SingleIntervalTicker(interval=square, num_minor_ticks=SMALL_PER_LARGE)
+        grid.grid_line_color, grid.grid_line_width = LARGE_LINE, 0.9
+        grid.minor_grid_line_color, grid.minor_grid_line_width = SMALL_LINE, 0.6
 
 
 def paper_strip(time_s: FloatArray, signal_mv: FloatArray, title: str) -> Any:
@@ -37,15 +50,10 @@ def paper_strip(time_s: FloatArray, signal_mv: FloatArray, title: str) -> Any:
         y_axis_label="mV",
         tools="xpan,xwheel_zoom,reset,hover",
         toolbar_location=None,
-        outline_line_color=PINK_LARGE,
     )
+    rule_as_paper(strip)
     strip.xaxis.ticker = SingleIntervalTicker(interval=1, num_minor_ticks=5)
     strip.yaxis.ticker = SingleIntervalTicker(interval=1, num_minor_ticks=2)
-    squares = ((strip.xgrid, LARGE_SQUARE_S), (strip.ygrid, LARGE_SQUARE_MV))
-    for grid, large_square in squares:
-        grid.ticker = SingleIntervalTicker(interval=large_square, num_minor_ticks=5)
-        grid.grid_line_color = PINK_LARGE
-        grid.minor_grid_line_color = PINK_SMALL
     strip.line(time_s, signal_mv, line_color=INK, line_width=1.2)
     return strip
 

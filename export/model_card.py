@@ -3,7 +3,7 @@
 from typing import Any
 
 COSTS = {
-    "n_parameters": "parameters",
+    "n_parameters": "parameters, with the biases the converter adds",
     "macs_per_window": "multiply-accumulates a window",
     "blob_bytes": "flash for the blob, bytes",
     "activation_bytes": "activations, bytes",

@@ -1,8 +1,8 @@
 """The firmware's networks and its whole pipeline, run on this machine."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from types import TracebackType
 
 import numpy as np
 import numpy.typing as npt
@@ -111,7 +111,7 @@ def trace_network(blob: bytes, role: Role, window: Int8Array) -> Uint32Array:
     return crcs
 
 
-class Pipeline:
+class Pipeline(AbstractContextManager["Pipeline", None]):
     """`bg_pipeline` on this machine: gates, then the classifier on what passes.
 
     Parameters
@@ -181,13 +181,5 @@ class Pipeline:
             self._c.lib.bgh_close(self._handle)
             self._handle = None
 
-    def __enter__(self) -> "Pipeline":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()

@@ -7,22 +7,20 @@ import numpy as np
 from bokeh.models.annotations import BoxAnnotation, Label
 from bokeh.models.formatters import PrintfTickFormatter
 from bokeh.models.ranges import Range1d
-from bokeh.models.tickers import FixedTicker, SingleIntervalTicker
+from bokeh.models.tickers import FixedTicker
 from bokeh.plotting import figure
 
 from datasets import SUPERCLASSES
+from datasets.ecg_paper import INK, LARGE_SQUARE_MV, LARGE_SQUARE_S, rule_as_paper
 from datasets.records import BoolArray, FloatArray
 from export.bundle import Bundle
 
 from .measures import Groups, right_diagnoses
 from .replay import Replay
 
-SQUARE_S, SQUARE_MV = 0.2, 0.5  # a large square of ECG paper at 25 mm/s and 10 mm/mV: 5 mm x 5 mm
-SMALL_PER_LARGE = 5
 SPAN_MV_MIN, SPAN_MV_MAX = 2.0, 6.0
 WIDTH_PX = 1040
 MARGIN_PX = {"left": 54, "right": 14, "top": 4, "bottom": 28}
-PAPER, THIN, THICK, TRACE = "#fffaf9", "#fadcd8", "#eea79f", "#1b1b1f"
 COLOUR_BY_ACCEPTED = {True: "#1a7f4b", False: "#b3261e"}
 
 
@@ -124,25 +122,32 @@ def decided(replay: Replay, bundle: Bundle, groups: Groups, index: int) -> Decid
 
 def range_mv(signal_mv: FloatArray) -> tuple[float, float]:
     """Return the mV range to draw: whole large squares around the signal, 2 to 6 mV in all."""
-    low = SQUARE_MV * np.floor(signal_mv.min() / SQUARE_MV)
-    high = SQUARE_MV * np.ceil(signal_mv.max() / SQUARE_MV)
+    low = LARGE_SQUARE_MV * np.floor(signal_mv.min() / LARGE_SQUARE_MV)
+    high = LARGE_SQUARE_MV * np.ceil(signal_mv.max() / LARGE_SQUARE_MV)
     if high - low > SPAN_MV_MAX:
-        low = SQUARE_MV * np.round(float(np.median(signal_mv)) / SQUARE_MV) - SPAN_MV_MAX / 2
+        low = (
+            LARGE_SQUARE_MV * np.round(float(np.median(signal_mv)) / LARGE_SQUARE_MV)
+            - SPAN_MV_MAX / 2
+        )
         high = low + SPAN_MV_MAX
-    n_missing = max(0, round((SPAN_MV_MIN - (high - low)) / SQUARE_MV))
-    low -= SQUARE_MV * (n_missing // 2)
-    high += SQUARE_MV * (n_missing - n_missing // 2)
+    n_missing = max(0, round((SPAN_MV_MIN - (high - low)) / LARGE_SQUARE_MV))
+    low -= LARGE_SQUARE_MV * (n_missing // 2)
+    high += LARGE_SQUARE_MV * (n_missing - n_missing // 2)
     return float(low), float(high)
 
 
 def _paper(start_s: float, fs: float, signal_mv: FloatArray, lead: str, banded: bool) -> figure:
     low, high = range_mv(signal_mv)
-    top = high + SQUARE_MV if banded else high
+    top = high + LARGE_SQUARE_MV if banded else high
     time_s = start_s + np.arange(len(signal_mv)) / fs
     duration_s = len(signal_mv) / fs
     end_s = start_s + duration_s
-    px_per_square = (WIDTH_PX - MARGIN_PX["left"] - MARGIN_PX["right"]) * SQUARE_S / duration_s
-    height_px = (top - low) / SQUARE_MV * px_per_square + MARGIN_PX["top"] + MARGIN_PX["bottom"]
+    px_per_square = (
+        (WIDTH_PX - MARGIN_PX["left"] - MARGIN_PX["right"]) * LARGE_SQUARE_S / duration_s
+    )
+    height_px = (
+        (top - low) / LARGE_SQUARE_MV * px_per_square + MARGIN_PX["top"] + MARGIN_PX["bottom"]
+    )
     paper = figure(
         width=WIDTH_PX,
         height=round(height_px),
@@ -152,8 +157,6 @@ def _paper(start_s: float, fs: float, signal_mv: FloatArray, lead: str, banded: 
         y_axis_label=f"lead {lead} (mV)",
         tools="",
         toolbar_location=None,
-        background_fill_color=PAPER,
-        outline_line_color=THICK,
         min_border_left=MARGIN_PX["left"],
         min_border_right=MARGIN_PX["right"],
         min_border_top=MARGIN_PX["top"],
@@ -163,11 +166,8 @@ def _paper(start_s: float, fs: float, signal_mv: FloatArray, lead: str, banded: 
     paper.yaxis.ticker = FixedTicker(ticks=np.arange(np.ceil(low), high + 1e-9).tolist())
     paper.xaxis.formatter = PrintfTickFormatter(format="%g s")
     paper.axis.minor_tick_line_color = None
-    for grid, square in ((paper.xgrid, SQUARE_S), (paper.ygrid, SQUARE_MV)):
-        grid.ticker = SingleIntervalTicker(interval=square, num_minor_ticks=SMALL_PER_LARGE)
-        grid.grid_line_color, grid.grid_line_width = THICK, 0.9
-        grid.minor_grid_line_color, grid.minor_grid_line_width = THIN, 0.6
-    paper.line(time_s, signal_mv, line_color=TRACE, line_width=1.4, line_join="round")
+    rule_as_paper(paper)
+    paper.line(time_s, signal_mv, line_color=INK, line_width=1.4, line_join="round")
     return paper
 
 
@@ -175,7 +175,7 @@ def _band(paper: figure, start_s: float, bottom_mv: float, decision: Decided) ->
     """Draw the decision over the whole window, in the large square kept free above the signal."""
     band = BoxAnnotation(
         bottom=bottom_mv,
-        top=bottom_mv + SQUARE_MV,
+        top=bottom_mv + LARGE_SQUARE_MV,
         fill_color=COLOUR_BY_ACCEPTED[decision.accepted],
         fill_alpha=1.0,
         line_color=None,
@@ -183,7 +183,7 @@ def _band(paper: figure, start_s: float, bottom_mv: float, decision: Decided) ->
     )
     text = Label(
         x=start_s,
-        y=bottom_mv + SQUARE_MV / 2,
+        y=bottom_mv + LARGE_SQUARE_MV / 2,
         x_offset=12,
         text=f"{'ACCEPTED' if decision.accepted else 'REJECTED'}: {decision.text}",
         text_baseline="middle",

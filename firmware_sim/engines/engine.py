@@ -1,8 +1,8 @@
 """What an engine is: one way of running a bundle's pipeline."""
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 from datasets.records import Int8Array, Int16Array
 from export.bundle import Bundle
@@ -26,7 +26,7 @@ class InstructionCounts:
     n_chain_frames: int
 
 
-class Engine(Protocol):
+class Engine(AbstractContextManager["Engine", None], Protocol):
     """A pipeline that takes ADC counts and gives decisions; equal input, equal decisions.
 
     Opened by an `EngineOpener`; used as a context manager, which frees processes and memory.
@@ -55,19 +55,6 @@ class Engine(Protocol):
         """Free what the engine holds."""
         ...
 
-    def __enter__(self) -> Self:
-        """Return the engine; leaving the block closes it."""
-        ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the engine."""
-        ...
-
 
 class EngineOpener(Protocol):
     """Opens an engine."""
@@ -77,19 +64,11 @@ class EngineOpener(Protocol):
         ...
 
 
-class ClosingEngine:
+class ClosingEngine(AbstractContextManager["Engine", None]):
     """The context manager every engine has."""
 
     def close(self) -> None:
         """Free what the engine holds."""
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
