@@ -146,8 +146,8 @@ parity: setup $(BUNDLE)/manifest.json ## the demo's bundle decides alike on ever
 
 figures: ## the README's picture, from REPORT (a folder that a replay has written)
 	chromium --headless --no-sandbox --disable-gpu --no-first-run --user-data-dir="$$(mktemp -d)" \
-		--virtual-time-budget=8000 --window-size=1200,1290 \
-		--screenshot=docs/figures/report.png "file://$$(realpath $(REPORT))/report.html"
+		--hide-scrollbars --virtual-time-budget=8000 --window-size=1200,1290 \
+		--screenshot=docs/figures/report.png "file://$$(realpath $(REPORT))/report.html" 2>/dev/null
 
 LOCK := .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command 'make lock' $(LOCK_FLAGS)
