@@ -84,7 +84,7 @@ def test_one_finite_score_a_window(detector, windows):
 def test_it_becomes_an_int8_network_the_firmware_can_run(detector, codes, windows, tmp_path):
     model, constants = fitted(detector, windows, seed=0)
     model.save(tmp_path / "filter.keras")
-    quantized = quantize(tmp_path / "filter.keras", codes, LSB_MV)
+    quantized = quantize(tmp_path / "filter.keras", codes, LSB_MV, codes)
     output = quantized.graph.tensors[quantized.graph.output]
     rule = SCORE_RULES[detector.score_rule]
     as_stored = {name: value.tolist() for name, value in constants.items()}

@@ -18,7 +18,7 @@ def default_model():
 def test_the_default_costs_what_the_docs_say(default_model, tmp_path):
     default_model.save(tmp_path / "classifier.keras")
     codes = np.random.default_rng(0).normal(0, 30, (8, 1000, 1)).astype(np.int8)
-    graph = quantize(tmp_path / "classifier.keras", codes, 1 / 64).graph
+    graph = quantize(tmp_path / "classifier.keras", codes, 1 / 64, codes).graph
     assert default_model.count_params() == 50_644
     assert graph.macs == 3_560_256
     assert {layer.op for layer in graph.layers} == set(Op)

@@ -64,7 +64,7 @@ def test_silence_is_mapped_to_zero_which_is_not_the_centre(default_model):
 def test_the_default_costs_what_the_docs_say(default_model, tmp_path):
     default_model.save(tmp_path / "filter.keras")
     codes = np.rint(beats(8, window_len=1000) * 64).astype(np.int8)
-    graph = quantize(tmp_path / "filter.keras", codes, 1 / 64).graph
+    graph = quantize(tmp_path / "filter.keras", codes, 1 / 64, codes).graph
     assert default_model.count_params() == 29_296
     assert graph.macs == 1_798_256
     assert [layer.op for layer in graph.layers] == [Op.CONV] * 5 + [Op.MEAN]
