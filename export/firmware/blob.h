@@ -83,10 +83,9 @@ typedef struct {
     uint32_t shifts;      /* int8, as many as multipliers; positive shifts left */
 } bg_layer;
 
-/* Return the CRC-32 (IEEE 802.3, reflected, as zlib's) of `bytes` bytes. */
-uint32_t bg_crc32(const uint8_t *data, uint32_t bytes);
-
-/* Check everything a later run relies on; nothing of the blob is used before this returned BG_OK. */
-bg_status bg_blob_check(const void *data, size_t bytes, bg_role role);
+/* Return the number of bytes of a tensor. */
+static inline size_t bg_tensor_bytes(const bg_tensor *tensor) {
+    return (size_t)tensor->width * tensor->channels;
+}
 
 #endif

@@ -112,7 +112,7 @@ static const int8_t *run_model(bg_pipeline *pipeline, uint32_t index) {
 static void classify(bg_pipeline *pipeline, bg_decision *decision) {
     const uint32_t index = pipeline->networks.n_gates;
     const bg_model *model = &pipeline->networks.models[index];
-    const size_t n_classes = bg_tensor_bytes(&model->tensors[model->header->output]);
+    const size_t n_classes = bg_tensor_bytes(bg_model_output(model));
     const int8_t *logits = run_model(pipeline, index);
     int16_t best = 0;
     int16_t second = -1;
@@ -141,7 +141,7 @@ static void decide(bg_pipeline *pipeline) {
     };
     for (uint32_t i = 0; i < pipeline->networks.n_gates; i++) {
         const bg_model *gate = &pipeline->networks.models[i];
-        decision->score[i] = bg_score(gate, run_model(pipeline, i));
+        decision->score[i] = bg_score(gate->header, bg_model_output(gate), run_model(pipeline, i));
         if (decision->score[i] > gate->header->threshold) {
             decision->accepted = false;
             decision->reason = BG_REASON_UNFAMILIAR;

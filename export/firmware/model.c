@@ -1,10 +1,7 @@
 #include "model.h"
 
+#include "blob_check.h"
 #include "kernels/kernels.h"
-
-size_t bg_tensor_bytes(const bg_tensor *tensor) {
-    return (size_t)tensor->width * tensor->channels;
-}
 
 bg_status bg_model_open(bg_model *model, const void *data, size_t bytes, bg_role role) {
     const bg_status status = bg_blob_check(data, bytes, role);
@@ -21,6 +18,10 @@ bg_status bg_model_open(bg_model *model, const void *data, size_t bytes, bg_role
 
 int8_t *bg_model_input(const bg_model *model, int8_t *activations) {
     return activations + model->tensors[model->header->input].offset;
+}
+
+const bg_tensor *bg_model_output(const bg_model *model) {
+    return &model->tensors[model->header->output];
 }
 
 static void run_layer(const bg_model *model, const bg_layer *layer, int8_t *activations) {
@@ -63,5 +64,5 @@ const int8_t *bg_model_run(const bg_model *model, int8_t *activations, bg_observ
                           bg_tensor_bytes(out));
         }
     }
-    return activations + model->tensors[model->header->output].offset;
+    return activations + bg_model_output(model)->offset;
 }

@@ -27,10 +27,10 @@ bg_status bg_model_open(bg_model *model, const void *data, size_t bytes, bg_role
 /* Return where in `activations` the network expects its window (window_len x n_leads). */
 int8_t *bg_model_input(const bg_model *model, int8_t *activations);
 
+/* Return the tensor that bg_model_run returns. */
+const bg_tensor *bg_model_output(const bg_model *model);
+
 /* Run every layer; return the output tensor inside `activations`. */
 const int8_t *bg_model_run(const bg_model *model, int8_t *activations, bg_observer observer);
-
-/* Return the number of bytes of a tensor. */
-size_t bg_tensor_bytes(const bg_tensor *tensor);
 
 #endif

@@ -18,10 +18,8 @@ bg_status bg_score_check(uint32_t rule, const int32_t *constants, size_t n_outpu
     return BG_OK;
 }
 
-int64_t bg_score(const bg_model *model, const int8_t *output) {
-    const bg_tensor *tensor = &model->tensors[model->header->output];
-    const uint8_t *base = (const uint8_t *)model->header;
-    const int32_t *centre = (const void *)(base + model->header->score_constants);
+int64_t bg_score(const bg_blob_header *gate, const bg_tensor *tensor, const int8_t *output) {
+    const int32_t *centre = (const void *)((const uint8_t *)gate + gate->score_constants);
     const size_t n = bg_tensor_bytes(tensor);
     int64_t sum = 0;
     for (size_t i = 0; i < n; i++) {

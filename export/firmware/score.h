@@ -5,10 +5,11 @@
 #ifndef BG_SCORE_H
 #define BG_SCORE_H
 
-#include "model.h"
+#include "blob.h"
 
 bg_status bg_score_check(uint32_t rule, const int32_t *constants, size_t n_outputs);
 
-int64_t bg_score(const bg_model *model, const int8_t *output);
+/* Return the score of a checked gate's `output`, which has the shape of `tensor`. */
+int64_t bg_score(const bg_blob_header *gate, const bg_tensor *tensor, const int8_t *output);
 
 #endif

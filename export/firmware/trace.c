@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "crc32.h"
+
 static void record_crc(void *context, uint32_t model, uint32_t layer, const int8_t *output,
                        size_t bytes) {
     (void)model;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../../bg.h"
+#include "../../blob_check.h"
 #include "../../score.h"
 #include "../../trace.h"
 #include "host.h"
@@ -61,14 +62,14 @@ int bgh_model_run(const void *blob, size_t bytes, int role, const int8_t *window
         return status;
     }
     const size_t window_bytes = bg_tensor_bytes(&model.tensors[model.header->input]);
-    const size_t output_bytes = bg_tensor_bytes(&model.tensors[model.header->output]);
+    const size_t output_bytes = bg_tensor_bytes(bg_model_output(&model));
     int8_t *activations = allocate(model.header->activation_bytes);
     for (size_t i = 0; i < n_windows; i++) {
         memcpy(bg_model_input(&model, activations), windows + i * window_bytes, window_bytes);
         const int8_t *output = bg_model_run(&model, activations, (bg_observer){0});
         memcpy(outputs + i * output_bytes, output, output_bytes);
         if (scores != NULL) {
-            scores[i] = bg_score(&model, output);
+            scores[i] = bg_score(model.header, bg_model_output(&model), output);
         }
     }
     free(activations);
