@@ -6,15 +6,13 @@ from typing import Annotated
 import typer
 
 from . import DATASETS, open_dataset
-from .command_line import App, print_json
+from .command_line import App, CacheOption, JsonOption, print_json, split_names
 
 app = App("Recordings: which data sets there are, and a look at one record.")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-
 
 @app.command("list")
-def list_datasets(as_json: AsJson = False) -> None:
+def list_datasets(as_json: JsonOption = False) -> None:
     """List the data sets: leads, rates, size, licence, citation.
 
     Examples
@@ -53,8 +51,8 @@ def show(
     data: Annotated[str | None, typer.Option(help="Folder of the data set.")] = None,
     leads: Annotated[str | None, typer.Option(help="Such as I,II,V5; default all.")] = None,
     fs: Annotated[float, typer.Option(help="Sample rate in Hz.")] = 100.0,
-    cache: Annotated[Path | None, typer.Option(help="Folder for the cache.")] = None,
-    as_json: AsJson = False,
+    cache: CacheOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Draw one record on ECG paper, as one self-contained HTML file.
 
@@ -64,7 +62,7 @@ def show(
       python -m datasets show ptbxl 1 --data DIR --leads I,II,V5 --out build/record.html
     """
     dataset = open_dataset(name, data, fs, cache)
-    record = dataset.load(record_id, leads.split(",") if leads else None)
+    record = dataset.load(record_id, split_names(leads) if leads else None)
     from .ecg_paper import record_page
 
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ removed before the signals change and written after them, each by renaming a fin
 build that was cut short never looks whole.
 """
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -103,10 +104,10 @@ def cache_folder(name: str, data: Path | None, cache: str | Path | None) -> Path
     if cache is not None:
         return Path(cache) / own_name
     beside = data / ".beatgate" / name
-    if (beside / "index.json").is_file():
-        return beside
     try:
         beside.mkdir(parents=True, exist_ok=True)
+        if not os.access(beside, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         return beside
     except OSError as error:
         elsewhere = _user_cache() / own_name
@@ -116,7 +117,7 @@ def cache_folder(name: str, data: Path | None, cache: str | Path | None) -> Path
 
 def digest(*parts: object) -> str:
     """Return the SHA-256 of `parts` as JSON, in hex."""
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([FORMAT, *parts]).encode()).hexdigest()
 
 
 def read_json(path: Path, key: str) -> Any:

@@ -10,7 +10,8 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -23,6 +24,12 @@ EXIT_CHECK_FAILED = 1
 EXIT_BAD_INPUT = 2
 EXIT_BUG = 70  # EX_SOFTWARE of BSD's sysexits.h
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+CacheOption = Annotated[
+    Path | None, typer.Option(help="Folder for the cache of signals; default beside the data.")
+]
 
 
 class CheckFailed(Exception):  # noqa: N818 - a verdict, not an error
@@ -58,6 +65,17 @@ class App(typer.Typer):
             return typer.Typer.command(self, name, **options)(function)
 
         return register
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """Return the names in `text`, which has commas between them.
+
+    Examples
+    --------
+    >>> split_names("I, II")
+    ('I', 'II')
+    """
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def print_json(value: object) -> None:

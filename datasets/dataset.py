@@ -13,10 +13,11 @@ class Dataset(Protocol):
 
     Attributes
     ----------
-    name, source : the data set's name; its citation, licence and version.
+    name, source : the data set's name; its citation and licence.
     fs : sample rate in Hz of every record.
     leads : canonical names of the leads every record has.
     n_listed, n_absent : records the data set lists; those of them that are not on this disk.
+    fingerprint : the same for the same recordings and labels, wherever they lie.
     unreadable : record_id -> why its files, which are there, cannot be used.
     """
 
@@ -26,6 +27,7 @@ class Dataset(Protocol):
     leads: tuple[str, ...]
     n_listed: int
     n_absent: int
+    fingerprint: str
     unreadable: dict[str, str]
 
     def record_ids(self, split: str | None = None) -> list[str]:
@@ -66,6 +68,7 @@ class DatasetCard:
     about, size : one line each.
     leads, fs : what it can be opened with.
     licence, citation : of the recordings.
+    needs_folder : whether `data` names a folder on disk, and not settings.
     open : called with a rate out of `fs`; the card itself checks that and is called instead.
     """
 
@@ -76,6 +79,7 @@ class DatasetCard:
     size: str
     licence: str
     citation: str
+    needs_folder: bool
     open: OpenDataset
 
     @property
@@ -90,4 +94,4 @@ class DatasetCard:
         if fs not in self.fs:
             rates = " or ".join(f"{rate:g}" for rate in self.fs)
             raise ValueError(f"fs of {self.name} must be {rates} Hz, got {fs:g}")
-        return self.open(data, fs, cache)
+        return self.open(data, float(fs), cache)  # 100 and 100.0 are one cache

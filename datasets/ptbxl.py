@@ -7,6 +7,7 @@ Wagner et al., "PTB-XL, a large publicly available electrocardiography dataset",
 """
 
 import ast
+import contextlib
 import csv
 import hashlib
 import logging
@@ -38,6 +39,9 @@ NOISE_COLUMNS = ("baseline_drift", "static_noise", "burst_noise", "electrodes_pr
 AGE_OVER_89 = 300.0  # what the set writes instead of such an age; we hand out 90
 
 
+VERSION = 1  # of how the tables are read below; part of the cache's key
+
+
 def open_ptbxl(data: str | Path | None, fs: float, cache: str | Path | None) -> Recordings:
     """Open the PTB-XL folder `data`, which may lack some of the records its CSV lists.
 
@@ -51,7 +55,7 @@ def open_ptbxl(data: str | Path | None, fs: float, cache: str | Path | None) -> 
     if data is None:
         raise ValueError("ptbxl needs its folder, the one that holds ptbxl_database.csv")
     data = Path(data)
-    csv_digest = digest(*(_sha256(data / name) for name in (DATABASE_CSV, STATEMENTS_CSV)))
+    csv_digest = digest(VERSION, *(_sha256(data / name) for name in (DATABASE_CSV, STATEMENTS_CSV)))
     folder = cache_folder(f"ptbxl-{fs:g}hz", data, cache)
     listed = _listed(data, fs, folder, csv_digest)
     on_disk = [(info, state) for info in listed if any(state := _file_state(data / info.where))]
@@ -69,7 +73,7 @@ def open_ptbxl(data: str | Path | None, fs: float, cache: str | Path | None) -> 
         partial(_read_signals, data, present, fs),
         "Reading PTB-XL",
     )
-    recordings = Recordings(PTBXL, fs, ADC_GAIN, listed, signals)
+    recordings = Recordings(PTBXL, fs, ADC_GAIN, listed, signals, csv_digest, data)
     if recordings.n_absent:
         logger.warning(
             "%s: %d of %d records are absent", data, recordings.n_absent, recordings.n_listed
@@ -160,7 +164,8 @@ def _listed(data: Path, fs: float, folder: Path, csv_digest: str) -> list[Record
     """Return what the CSV lists; from the cache where the CSV is the one it was made from."""
     table = folder / "records.json"
     if (rows := read_json(table, csv_digest)) is not None:
-        return [RecordInfo(**row) for row in rows]
+        with contextlib.suppress(TypeError):  # rows of an older version: read the CSV again
+            return [RecordInfo(**row) for row in rows]
     infos = _read_database(data, fs)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(table, csv_digest, [asdict(info) for info in infos])
@@ -306,5 +311,6 @@ PTBXL = DatasetCard(
         "Wagner et al., PTB-XL, a large publicly available electrocardiography dataset, "
         "Scientific Data 7, 154 (2020), https://doi.org/10.1038/s41597-020-0495-6"
     ),
+    needs_folder=True,
     open=open_ptbxl,
 )

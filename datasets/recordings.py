@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -43,6 +44,7 @@ class Recordings:
     adc_gain : ADC counts per mV of every lead of every record; 0 mV is count 0.
     listed : the records the data set lists, on disk or not, in its own order.
     signals : of those that are on disk.
+    fingerprint : as in `Dataset`; root : what `RecordInfo.where` is relative to, for messages.
 
     Raises
     ------
@@ -56,6 +58,8 @@ class Recordings:
         adc_gain: float,
         listed: Sequence[RecordInfo],
         signals: SignalCache,
+        fingerprint: str,
+        root: Path,
     ) -> None:
         assert_disjoint((info.subject_id, info.fold) for info in listed)
         self.name = card.name
@@ -63,6 +67,8 @@ class Recordings:
         self.leads = card.leads
         self.fs = fs
         self.adc_gain = adc_gain
+        self.fingerprint = fingerprint
+        self._root = root
         self.unreadable = signals.unreadable
         self.n_listed = len(listed)
         self.n_absent = len(listed) - len(signals.rows) - len(signals.unreadable)
@@ -96,7 +102,8 @@ class Recordings:
             raise self._why_not(record_id)
         info = self._infos[record_id]
         adc_counts = self._signals.adc_counts[row]
-        columns = lead_columns(self.leads if leads is None else leads, self.leads, record_id)
+        where = f"record {record_id} of {self._root}"
+        columns = lead_columns(self.leads if leads is None else leads, self.leads, where)
         return EcgRecord(
             record_id=record_id,
             subject_id=info.subject_id,
@@ -115,13 +122,13 @@ class Recordings:
         if record_id in self.unreadable:
             return ValueError(self.unreadable[record_id])
         if record_id in self._infos:
-            where = self._infos[record_id].where
-            return FileNotFoundError(f"{where}: the file of record {record_id} is absent")
+            file = self._root / self._infos[record_id].where
+            return FileNotFoundError(f"{file}: the files of record {record_id} are absent")
         return ValueError(f"record must be one that {self.name} lists, got {record_id}")
 
 
 def lead_columns(
-    leads: Sequence[str], available: Sequence[str], record_id: str | None = None
+    leads: Sequence[str], available: Sequence[str], where: str | None = None
 ) -> list[int]:
     """Return the column of each of `leads` among the `available` ones, upper and lower case alike.
 
@@ -135,13 +142,13 @@ def lead_columns(
     [2, 0]
     """
     column_by_name = {name.upper(): column for column, name in enumerate(available)}
-    where = f" in record {record_id}" if record_id is not None else ""
+    inside = f" in {where}" if where is not None else ""
     for lead in leads:
         if lead.upper() not in column_by_name:
-            raise ValueError(f"lead must be one of {', '.join(available)}, got {lead}{where}")
+            raise ValueError(f"lead must be one of {', '.join(available)}, got {lead}{inside}")
     columns = [column_by_name[lead.upper()] for lead in leads]
     if not columns or len(set(columns)) < len(columns):
         raise ValueError(
-            f"leads must be one or more, each once, got {', '.join(leads) or 'none'}{where}"
+            f"leads must be one or more, each once, got {', '.join(leads) or 'none'}{inside}"
         )
     return columns

@@ -131,17 +131,3 @@ class WindowBatch:
     def x_mv(self) -> npt.NDArray[np.float32]:
         """`x` in mV, float32: what a Keras model is trained on."""
         return self.x.astype(np.float32) * np.float32(self.lsb_mv)
-
-    def select(self, mask: BoolArray) -> "WindowBatch":
-        """Return the windows where `mask` (n_windows,) is True, in order."""
-        return WindowBatch(
-            self.x[mask],
-            self.lsb_mv,
-            self.fs,
-            self.leads,
-            self.record_ids[mask],
-            self.subject_ids[mask],
-            self.starts[mask],
-            self.labels[mask],
-            self.clean[mask],
-        )

@@ -128,7 +128,7 @@ def open_synthetic(data: str | Path | None, fs: float, cache: str | Path | None)
         partial(_simulate_all, options, fs),
         "Simulating records",
     )
-    return Recordings(SYNTHETIC, fs, ADC_GAIN, listed, signals)
+    return Recordings(SYNTHETIC, fs, ADC_GAIN, listed, signals, key, Path("synthetic"))
 
 
 def simulate(options: SyntheticOptions, fs: float, index: int) -> Int16Array:
@@ -271,5 +271,6 @@ SYNTHETIC = DatasetCard(
         "McSharry et al., A dynamical model for generating synthetic electrocardiogram signals, "
         "IEEE Trans. Biomed. Eng. 50(3) (2003), by NeuroKit2"
     ),
+    needs_folder=False,
     open=open_synthetic,
 )

@@ -6,13 +6,11 @@ from typing import Annotated
 
 import typer
 
-from datasets.command_line import App, print_json
+from datasets.command_line import App, CacheOption, JsonOption, print_json
 
 from .boards import board_names, load_board
 
 app = App("Make bundles from training runs; list the boards they run on.")
-
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
 
 @app.command()
@@ -22,9 +20,10 @@ def bundle(
     alpha: Annotated[
         float, typer.Option(help="False-reject rate of clean in-distribution windows.")
     ] = 0.05,
-    cache: Annotated[
-        Path | None, typer.Option(help="Folder for the cache of signals; default beside the data.")
+    data: Annotated[
+        str | None, typer.Option(help="Folder of the data set; default where it was in training.")
     ] = None,
+    cache: CacheOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Quantize a run to int8, calibrate its threshold and write the bundle.
@@ -36,7 +35,7 @@ def bundle(
     """
     from .pack import pack_bundle
 
-    manifest = pack_bundle(run, out, alpha, cache)
+    manifest = pack_bundle(run, out, alpha, data, cache)
     if as_json:
         print_json({"bundle": str(out), **manifest})
         return

@@ -89,8 +89,8 @@ class Bundle:
 
     @property
     def threshold(self) -> int:
-        """The filter's integer threshold, as the C compares it."""
-        return read_header(self.filter_blob).threshold
+        """The filter's integer threshold; `load_bundle` saw that it is the blob's."""
+        return int(self.manifest["filter"]["threshold"]["value"])
 
 
 def load_bundle(path: Path) -> Bundle:

@@ -1,6 +1,5 @@
 """A training run made into a bundle: int8, calibrated, with golden vectors and a model card."""
 
-import subprocess
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from datasets import Dataset, open_dataset
+from datasets import DATASETS, Dataset, open_dataset
 from datasets.records import Int8Array
 
 from .blob import Score, read_header, with_threshold, write_blob
@@ -18,6 +17,7 @@ from .golden import golden_file, golden_windows
 from .model_card import model_card
 from .native import Role
 from .pipeline import Pipeline, run_network
+from .provenance import commit
 from .quantize import QuantizedModel, quantize
 from .score_rules import SCORE_RULES
 from .signal_chain import windows_of
@@ -61,7 +61,11 @@ class Network:
 
 
 def pack_bundle(
-    run: Path, out: Path, alpha: float = 0.05, cache: Path | None = None
+    run: Path,
+    out: Path,
+    alpha: float = 0.05,
+    data: str | None = None,
+    cache: Path | None = None,
 ) -> dict[str, Any]:
     """Make the bundle `out` from the training run `run` and return its manifest.
 
@@ -73,6 +77,7 @@ def pack_bundle(
     run : folder written by `python -m nas train` and `python -m nas classifier`.
     out : folder to make; an existing bundle there is replaced file by file, the manifest last.
     alpha : false-reject rate of clean in-distribution windows.
+    data : where the recordings lie now; default where they lay in training.
     cache : folder of the data set's cache.
 
     Raises
@@ -81,13 +86,18 @@ def pack_bundle(
     FileNotFoundError : the run or its data set is incomplete.
     """
     trained = {part: load_part(run, part) for part in PARTS}
-    data = trained["filter"].data
-    if trained["classifier"].data != data:
+    settings = trained["filter"].data
+    if trained["classifier"].data != settings:
         raise ValueError(f"filter and classifier of {run} must share their data settings")
-    dataset = open_dataset(data.dataset, data.data, data.fs, cache)
-    representative = _representative(dataset, data, trained["filter"].seed)
-    records = in_distribution_records(dataset, data, "calibration", clean_only=True)
-    calibration = windows_of(records, data.chain, data.window_len, data.hop_len).x
+    dataset = open_dataset(settings.dataset, data or settings.data, settings.fs, cache)
+    if dataset.fingerprint != settings.fingerprint:
+        raise ValueError(
+            f"{data or settings.data} must hold the {settings.dataset} that {run} was trained on, "
+            f"its tables or settings differ"
+        )
+    representative = _representative(dataset, settings, trained["filter"].seed)
+    records = in_distribution_records(dataset, settings, "calibration", clean_only=True)
+    calibration = windows_of(records, settings.chain, settings.window_len, settings.hop_len).x
     gate, classifier = (
         _network(run, part, trained[part], representative, calibration) for part in PARTS
     )
@@ -95,14 +105,14 @@ def pack_bundle(
     threshold = fit_threshold(scores, alpha)
     gate = replace(gate, blob=with_threshold(gate.blob, threshold.value))
 
-    manifest = _manifest(data, dataset.source, gate, classifier, threshold)
+    manifest = _manifest(settings, dataset.source, gate, classifier, threshold)
     files = {
         "filter.tflite": gate.quantized.tflite,
         "filter.bgm": gate.blob,
         "classifier.tflite": classifier.quantized.tflite,
         "classifier.bgm": classifier.blob,
         "golden.npz": golden_file(
-            gate.blob, classifier.blob, golden_windows(records, data.window_len)
+            gate.blob, classifier.blob, golden_windows(records, settings.window_len)
         ),
         "MODEL_CARD.md": model_card(manifest).encode(),
     }
@@ -159,11 +169,9 @@ def _manifest(
         arena_bytes = pipeline.arena_bytes
     return {
         "format": FORMAT,
-        "commit": _commit(),
+        "commit": commit(),
         "versions": {tool: version(tool) for tool in TOOLS},
-        "data": asdict(
-            replace(data, data=None)
-        ),  # where it lay on the builder's disk is not its business
+        "data": asdict(_portable(data)),
         "source": source,
         "arena_bytes": arena_bytes,
         "filter": {
@@ -185,8 +193,6 @@ def _manifest(
     }
 
 
-def _commit() -> str:
-    """Return the checkout's commit, with "-dirty" where files differ from it."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
-    result = subprocess.run(command, capture_output=True, text=True)
-    return result.stdout.strip() if result.returncode == 0 else "unknown"
+def _portable(data: DataSettings) -> DataSettings:
+    """Return `data` without where a folder lay on this disk."""
+    return replace(data, data=None) if DATASETS[data.dataset].needs_folder else data

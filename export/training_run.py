@@ -26,7 +26,9 @@ class DataSettings:
 
     Parameters
     ----------
-    dataset : name in `datasets.DATASETS`; data : its folder, None where it needs none.
+    dataset : name in `datasets.DATASETS`; fingerprint : that of its recordings.
+    data : its folder or settings, None where it needs none. Where recordings lie is no part of
+        what they are: equal settings may differ in it.
     leads : lead names, in the order of the network's input channels.
     hold_out : superclass that training, selection and calibration never see, or None.
     fs : rate of the recordings and of the model in Hz.
@@ -35,7 +37,7 @@ class DataSettings:
     """
 
     dataset: str
-    data: str | None
+    data: str | None = field(compare=False)
     leads: tuple[str, ...]
     hold_out: str | None
     fs: float = 100.0
@@ -45,6 +47,7 @@ class DataSettings:
     lsb_mv: float = 1 / 64
     window_s: float = 10.0
     hop_s: float = 1.0
+    fingerprint: str = ""
 
     def __post_init__(self) -> None:
         if self.hold_out is not None and self.hold_out not in SUPERCLASSES:
@@ -81,6 +84,12 @@ class DataSettings:
     def hop_len(self) -> int:
         """Hop in samples."""
         return round(self.hop_s * self.fs)
+
+    def identity(self) -> dict[str, Any]:
+        """Return all that decides what a network sees, by name: everything but `data`."""
+        fields = asdict(self)
+        del fields["data"]
+        return fields
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -4,13 +4,21 @@ import shlex
 import shutil
 import sys
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from datasets import DATASETS, SPLITS, Dataset, open_dataset
-from datasets.command_line import App, CheckFailed, print_json
+from datasets.command_line import (
+    App,
+    CacheOption,
+    CheckFailed,
+    JsonOption,
+    print_json,
+    split_names,
+)
 from datasets.splits import check_split
 from export.boards import load_board
 from export.bundle import Bundle, load_bundle
@@ -30,22 +38,14 @@ from .replay import spread_evenly
 app = App("Replay recordings through the firmware, and prove that every engine decides alike.")
 
 BundleArgument = Annotated[Path, typer.Argument(help="Bundle, build/NAME.")]
-DatasetOption = Annotated[
-    str | None, typer.Option(help=f"Data set: {', '.join(DATASETS)}; default the bundle's own.")
-]
+DatasetOption = Annotated[str | None, typer.Option(help=f"Data set: {', '.join(DATASETS)}.")]
 DataOption = Annotated[
-    str | None, typer.Option(help="Folder of the data set; default where the bundle's was.")
+    str | None, typer.Option(help="Folder of the data set, required where it has one.")
 ]
 SplitOption = Annotated[
     str | None,
-    typer.Option(
-        help=f"Records to use: {', '.join(SPLITS)}, or several with commas between; default all."
-    ),
+    typer.Option(help=f"Records to use: {', '.join(SPLITS)}, or several with commas between."),
 ]
-CacheOption = Annotated[
-    Path | None, typer.Option(help="Folder for the cache of signals; default beside the data.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
 
 @app.command()
@@ -57,7 +57,8 @@ def replay(
     split: SplitOption = "test",
     engine: Annotated[str, typer.Option(help=f"Engine: {', '.join(ENGINES)}.")] = "host",
     records: Annotated[
-        int | None, typer.Option(help="Replay this many records, spread evenly; default all.")
+        int | None,
+        typer.Option(min=1, help="Replay this many records, spread evenly; default all."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the patient bootstrap.")] = 0,
     cache: CacheOption = None,
@@ -65,7 +66,8 @@ def replay(
 ) -> None:
     """Replay whole records through the firmware and write a report.
 
-    Every record is played with the filter and, for comparison, to the classifier alone.
+    Every record is played with the filter and, for comparison, to the classifier alone. Without
+    --dataset, the data set is the one the bundle was made on.
 
     Examples
     --------
@@ -113,7 +115,11 @@ def _notes(
     if seen and dataset.name == bundle.data.dataset:
         notes.append(
             f"The replayed records include those of {' and '.join(sorted(seen))}, on which this "
-            "bundle was made: its figures are better here than on new patients."
+            "bundle was made: its figures can be better here than on new patients."
+        )
+    if dataset.name == bundle.data.dataset and dataset.fingerprint != bundle.data.fingerprint:
+        notes.append(
+            f"This {dataset.name} is not the one the bundle was made on: tables or settings differ."
         )
     if image is None:
         notes.append(f"Flash and RAM are not known: {COMPILER} is not installed here.")
@@ -139,7 +145,7 @@ def parity(
     dataset: DatasetOption = None,
     data: DataOption = None,
     split: SplitOption = None,
-    windows: Annotated[int, typer.Option(help="Windows of the data set to compare.")] = 100,
+    windows: Annotated[int, typer.Option(min=1, help="Windows of the data set to compare.")] = 100,
     engines: Annotated[
         str, typer.Option(help="Engines to compare, with commas between; tflm is the reference.")
     ] = ",".join(ENGINES),
@@ -153,7 +159,8 @@ def parity(
     """Compare score bits and decisions of every engine: golden windows, then recorded ones.
 
     Of golden windows, the output of every layer is compared too. Exits 1 when an engine differs,
-    and names the first window and layer. Without --dataset, only golden windows are compared.
+    and names the first window and layer. Without --dataset, only golden windows are compared;
+    without --split, recordings are taken from all over the data set.
 
     Examples
     --------
@@ -162,7 +169,7 @@ def parity(
     python -m firmware_sim parity build/hyp --damage 0
     """
     loaded = load_bundle(bundle)
-    chosen = {name: open_engine(name) for name in engines.split(",")}
+    chosen = {name: open_engine(name) for name in split_names(engines)}
     altered = loaded if damage is None else flip_weight_bit(loaded, damage)
     n_golden = len(loaded.golden.adc_counts)
     compared = {
@@ -178,15 +185,17 @@ def parity(
                 f"{windows} windows must be compared, {dataset} has only "
                 f"{compared[dataset].n_windows}"
             )
+    recorded = check_golden(loaded, chosen["tflm"])
     if as_json:
-        print_json({name: result.to_json() for name, result in compared.items()})
+        results = {name: result.to_json() for name, result in compared.items()}
+        print_json({**results, "golden.npz": recorded and asdict(recorded)})
     else:
         _print_parity(compared)
     found = [difference for result in compared.values() for difference in result.differences]
-    recorded = check_golden(loaded, chosen["tflm"])
-    failed = [str(difference) for difference in [*found, *([recorded] if recorded else [])]]
-    if failed:
-        raise CheckFailed("\n".join(failed))
+    if recorded is not None:
+        found.append(recorded)
+    if found:
+        raise CheckFailed("\n".join(map(str, found)))
 
 
 def _print_parity(compared: dict[str, Parity]) -> None:
@@ -202,7 +211,7 @@ def _record_ids(dataset: Dataset, split: str | None) -> list[str]:
     """Return the records of `split`, which may name several with commas between."""
     if split is None:
         return dataset.record_ids()
-    names = dict.fromkeys(split.split(","))
+    names = dict.fromkeys(split_names(split))
     return [i for name in names for i in dataset.record_ids(check_split(name))]
 
 

@@ -130,6 +130,8 @@ class PatientBootstrap:
             float(fpr[np.argmax(tpr >= TPR_REQUIRED)]),
         )
         draws = self._ranking_draws(x, y, self._patient[chosen])
+        if min(self._counts(positive)[1], self._counts(negative)[1]) < 2:
+            draws = np.full_like(draws, np.nan)  # one patient is no sample of their class
         auroc, auprc, fpr_at_95tpr = (
             self._estimate(value, column, n, n_patients)
             for value, column in zip(values, draws.T, strict=True)
@@ -172,6 +174,8 @@ class PatientBootstrap:
         if n_patients < 2 or not len(usable):
             return Estimate(value, None, None, n, n_patients)
         low, high = np.quantile(usable, (TAIL, 1 - TAIL))
+        if low == high:  # no draw differs: the bootstrap cannot say how sure that is
+            return Estimate(value, None, None, n, n_patients)
         return Estimate(value, float(low), float(high), n, n_patients)
 
 

@@ -29,7 +29,7 @@ class Replay:
     labels_alone : int64 (n_windows,), the class index of the classifier without a filter.
     truth : bool (n_windows, 5), columns in the order of `SUPERCLASSES`.
     clean : bool (n_windows,), the data set's authors remarked no noise.
-    sexes : str (n_windows,), "male", "female" or ""; ages : years, NaN where unknown.
+    ages : float64 (n_windows,) in years, NaN where unknown.
     n_short : records left out because they are shorter than one window.
     instructions, instructions_alone : of the pipeline and of the classifier alone, where the
         engine counts; one entry a window.
@@ -44,7 +44,6 @@ class Replay:
     labels_alone: Int64Array
     truth: BoolArray
     clean: BoolArray
-    sexes: StrArray
     ages: FloatArray
     n_short: int
     instructions: InstructionCounts | None
@@ -100,7 +99,6 @@ def replay(
         labels_alone=np.array([d.label for d in alone], np.int64),
         truth=np.array([[c in record.superclasses for c in SUPERCLASSES] for record in owners]),
         clean=np.array([record.clean for record in owners]),
-        sexes=np.array([record.sex or "" for record in owners]),
         ages=np.array([np.nan if record.age is None else record.age for record in owners]),
         n_short=n_short,
         instructions=counts,
@@ -110,8 +108,6 @@ def replay(
 
 def spread_evenly(record_ids: Sequence[str], n: int | None) -> list[str]:
     """Return at most `n` of `record_ids`, evenly spread and in order; all of them for None."""
-    if n is not None and n < 1:
-        raise ValueError(f"the number of records must be at least 1, got {n}")
     if n is None or n >= len(record_ids):
         return list(record_ids)
     return [record_ids[i * len(record_ids) // n] for i in range(n)]

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from datasets import EcgRecord
 from export.bundle import Bundle
+from export.provenance import commit
 
 from .bootstrap import Estimate
 from .measures import DEFINITIONS, Groups, SimulationReport, group_windows
@@ -210,7 +211,7 @@ def interval(estimate: Estimate, show: Callable[[float | None], str]) -> str:
     if estimate.value is None:
         return "nothing to measure on"
     if estimate.low is None or estimate.high is None:
-        return "too few patients for an interval"
+        return "no interval: too few patients, or no draw differs"
     return f"{show(estimate.low).split(SPACE)[0]} to {show(estimate.high)}"
 
 
@@ -233,10 +234,12 @@ def _json(
         "bundle": {
             "path": str(bundle.path),
             "commit": manifest.get("commit"),
+            "files": manifest.get("files"),
             "versions": manifest.get("versions"),
             "seeds": {part: manifest[part].get("seed") for part in ("filter", "classifier")},
             "data": asdict(bundle.data),
         },
+        "commit": commit(),
         "versions": {tool: version(tool) for tool in TOOLS},
         "definitions": DEFINITIONS,
         **report.to_json(),

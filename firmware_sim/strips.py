@@ -104,7 +104,7 @@ def draw_strip(
 
 def decided(replay: Replay, bundle: Bundle, groups: Groups, index: int) -> Decided:
     """Return the decision on one window beside its truth, score in multiples of the threshold."""
-    threshold = int(bundle.manifest["filter"]["threshold"]["value"])
+    threshold = bundle.threshold
     score = int(replay.scores[index])
     truth = " + ".join(np.array(SUPERCLASSES)[replay.truth[index]]) or "without superclass"
     if groups.unseen[index]:
@@ -116,8 +116,7 @@ def decided(replay: Replay, bundle: Bundle, groups: Groups, index: int) -> Decid
         label = bundle.classes[int(replay.labels[index])]
         verdict = "right" if right_diagnoses(replay, bundle, groups)[index] else "wrong"
         return Decided(True, f"{ratio}; diagnosed {label}, truth {truth}: {verdict}")
-    why = "unfamiliar" if score > threshold else "another gate closed"
-    return Decided(False, f"{ratio}, {why}; truth {truth}")
+    return Decided(False, f"{ratio}, unfamiliar; truth {truth}")
 
 
 def range_mv(signal_mv: FloatArray) -> tuple[float, float]:

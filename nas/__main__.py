@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from datasets import DATASETS, Dataset, open_dataset
-from datasets.command_line import App, print_json
+from datasets.command_line import App, CacheOption, JsonOption, print_json, split_names
 from export.training_run import DataSettings, TrainedPart
 
 from . import classifier as classifiers
@@ -37,14 +37,10 @@ FsOption = Annotated[float, typer.Option(help="Sample rate of the recordings in 
 HighpassOption = Annotated[
     float, typer.Option(help="Corner of the high-pass in Hz, 0.05 to 0.5 in ECG practice.")
 ]
-CacheOption = Annotated[
-    Path | None, typer.Option(help="Folder for the cache of signals; default beside the data.")
-]
 DetectorOption = Annotated[str, typer.Option(help=f"Detector: {', '.join(DETECTORS)}.")]
 OverwriteOption = Annotated[
     bool, typer.Option("--overwrite", help="Train again where the run is finished.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
 
 @app.command()
@@ -143,8 +139,7 @@ def _open(
 ) -> tuple[Dataset, DataSettings]:
     """Return the data set and what a run keeps of these options."""
     opened = open_dataset(dataset, data, fs, cache)
-    names = tuple(name.strip() for name in leads.split(",") if name.strip())
-    return opened, describe_data(opened, data, names, hold_out, highpass_hz)
+    return opened, describe_data(opened, data, split_names(leads), hold_out, highpass_hz)
 
 
 def _plan(plan: TrainingPlan, epochs: int | None) -> TrainingPlan:

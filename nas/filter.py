@@ -45,6 +45,8 @@ def train_filter(job: Job, detector: Detector, params: Any, batch: WindowBatch) 
         model, x, detector.targets(constants, x), detector.loss, job.plan, job.seed, checkpoint
     )
     trained = outputs_of(model, x)
+    if output_spread(trained) < SPREAD_MIN:
+        checkpoint.remove()  # so that the next try may have other settings
     check_not_collapsed(trained)
     part = TrainedPart(
         data=job.data,

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from export.provenance import commit
 from export.training_run import PARTS, DataSettings, TrainedPart, load_part
 
 from .checkpoint import Checkpoint, differences
@@ -48,18 +49,26 @@ class Job:
     @property
     def subject(self) -> dict[str, Any]:
         """Everything that decides the result, by name."""
-        plan, data = asdict(self.plan), asdict(self.data)
-        return {**data, "seed": self.seed, **plan, **self.network}
+        return {
+            **self.data.identity(),
+            "seed": self.seed,
+            **asdict(self.plan),
+            **self.network,
+        }
 
     @property
     def details(self) -> dict[str, Any]:
         """What the run folder keeps of the job beside data settings and seed."""
-        versions = {name: _version(name) for name in PACKAGES}
-        return {**self.network, "plan": asdict(self.plan), "versions": versions}
+        return {
+            **self.network,
+            "plan": asdict(self.plan),
+            "versions": _versions(),
+            "commit": commit(),
+        }
 
     def checkpoint(self, n_train_windows: int) -> Checkpoint:
         """Return where the unfinished training is kept."""
-        subject = {**self.subject, "n_train_windows": n_train_windows}
+        subject = {**self.subject, "n_train_windows": n_train_windows, **_versions()}
         checkpoint = Checkpoint(self.run / f"{self.part}.checkpoint", subject)
         if self.overwrite and not checkpoint.fits():
             checkpoint.remove()
@@ -78,7 +87,7 @@ class Job:
         if trained is None or self.overwrite:
             return None
         before = {
-            **asdict(trained.data),
+            **trained.data.identity(),
             "seed": trained.seed,
             **trained.details.get("plan", {}),
             **{name: trained.details.get(name) for name in self.network},
@@ -95,7 +104,7 @@ class Job:
         trained = self._load(other)
         if trained is None:
             return
-        if differing := differences(asdict(trained.data), asdict(self.data)):
+        if differing := differences(trained.data.identity(), self.data.identity()):
             raise ValueError(
                 f"both networks of {self.run} must share their data settings, "
                 f"but since its {other} {differing}"
@@ -106,6 +115,10 @@ class Job:
             return load_part(self.run, part)
         except FileNotFoundError:
             return None
+
+
+def _versions() -> dict[str, str | None]:
+    return {name: _version(name) for name in PACKAGES}
 
 
 def _version(package: str) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from datasets.command_line import CheckFailed
 from datasets.progress import progress
 from export.training_run import TrainedPart, model_path, save_part
 
@@ -73,7 +74,7 @@ def train(
             )
             losses.append(float(fitted.history["loss"][0]))
             if not np.isfinite(losses[-1]):
-                raise ValueError(f"the loss must stay finite, got {losses[-1]} in {label}")
+                raise CheckFailed(f"the loss must stay finite, got {losses[-1]} in {label}")
             checkpoint.save(model, losses)
     return losses
 

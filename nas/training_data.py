@@ -28,6 +28,7 @@ def describe_data(
         adc_gain=first.adc_gain,
         baseline=first.baseline,
         highpass_hz=highpass_hz,
+        fingerprint=dataset.fingerprint,
     )
     settings.chain.settings(len(settings.leads))  # refuses before all records are read
     return settings

@@ -118,7 +118,7 @@ def test_absent_records_are_counted_and_said(folder, caplog):
     assert (dataset.n_listed, dataset.n_absent) == (4, 1)
     assert dataset.record_ids() == ["1", "2", "3"]
     assert "1 of 4 records are absent" in caplog.text
-    with pytest.raises(FileNotFoundError, match=r"00004_lr: .* record 4 is absent"):
+    with pytest.raises(FileNotFoundError, match=r"00004_lr: .* record 4 are absent"):
         dataset.load("4")
     with pytest.raises(ValueError, match=r"test needs .*fold 10 of ptbxl, 0 of the 1 it lists"):
         dataset.record_ids("test")
@@ -342,3 +342,18 @@ def test_the_real_recordings_have_the_published_counts(ptbxl_dir):
     n_hyp = sum("HYP" in record.superclasses for record in records)
     assert n_hyp / len(records) == pytest.approx(2655 / 21837, abs=0.01)
     assert {record.fold for record in records} >= set(range(1, 10))
+
+
+def test_a_rate_of_another_number_type_is_the_same_cache(folder):
+    open_dataset("ptbxl", folder, fs=100.0)
+    signals = next((folder / ".beatgate").rglob("adc_counts.npy"))
+    made = signals.stat().st_ino
+    open_dataset("ptbxl", folder, fs=100)
+    assert signals.stat().st_ino == made
+
+
+def test_the_fingerprint_follows_the_tables_not_the_place(folder, tmp_path):
+    first = open_dataset("ptbxl", folder).fingerprint
+    assert open_dataset("ptbxl", write_ptbxl(tmp_path / "elsewhere")).fingerprint == first
+    write_tables(folder, [database_row(1, scp_codes="{'LVH': 50.0}")])
+    assert open_dataset("ptbxl", folder).fingerprint != first

@@ -1,6 +1,7 @@
 """From trained Keras networks to a bundle: what goes in, what is checked, what is refused."""
 
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -65,7 +66,8 @@ def networks():
 @pytest.fixture(scope="module")
 def run(ptbxl, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    data = DataSettings("ptbxl", str(ptbxl), ("I", "V1"), "HYP")
+    fingerprint = open_dataset("ptbxl", ptbxl).fingerprint
+    data = DataSettings("ptbxl", str(ptbxl), ("I", "V1"), "HYP", fingerprint=fingerprint)
     encoder, classifier = networks()
     encoder.save(model_path(folder, "filter"))
     classifier.save(model_path(folder, "classifier"))
@@ -147,6 +149,15 @@ def test_too_few_calibration_windows_are_refused(run, tmp_path):
         run, "--out", tmp_path, "--alpha", "0.01"
     )
     assert not (tmp_path / "manifest.json").exists()
+
+
+def test_recordings_may_have_moved_but_not_changed(run, ptbxl, tmp_path):
+    moved = shutil.copytree(ptbxl, tmp_path / "moved", ignore=shutil.ignore_patterns(".beatgate"))
+    pack_bundle(run, tmp_path / "b", alpha=0.2, data=str(moved))
+    table = moved / "ptbxl_database.csv"
+    table.write_text(table.read_text().replace("LVH", "SR"))
+    text = refused(run, "--out", tmp_path / "c", "--alpha", "0.2", "--data", moved)
+    assert "its tables or settings differ" in text
 
 
 def test_parts_of_different_data_are_refused(run, tmp_path):

@@ -71,7 +71,6 @@ def make_replay():
         labels_alone=labels,
         truth=np.eye(5, dtype=bool)[carried],
         clean=rng.random(N_WINDOWS) < 0.7,
-        sexes=np.array(["female"] * N_WINDOWS),
         ages=rng.uniform(20, 90, N_WINDOWS),
         n_short=0,
         instructions=None,

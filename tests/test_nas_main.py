@@ -25,6 +25,7 @@ class ToyDataset:
     """96 records; each has one or two superclasses or none, and the first is a spike's height."""
 
     name, source, fs, leads, n_listed, n_absent = "toy", "none", 100.0, LEADS, 96, 0
+    fingerprint = "toy"
     unreadable: dict[str, str] = {}  # noqa: RUF012
 
     def __init__(self):
@@ -81,7 +82,9 @@ def toy():
 @pytest.fixture
 def nas(monkeypatch, toy):
     """Call `python -m nas` with the toy data set listed; return exit code, stdout and stderr."""
-    card = DatasetCard("toy", "toy", LEADS, (100.0,), "-", "-", "-", lambda data, fs, cache: toy)
+    card = DatasetCard(
+        "toy", "toy", LEADS, (100.0,), "-", "-", "-", False, lambda data, fs, cache: toy
+    )
     monkeypatch.setitem(DATASETS, "toy", card)
 
     def call(*arguments):
@@ -156,7 +159,7 @@ def test_train_and_classifier_fill_the_run_folder(nas, tmp_path, toy):
     shown = json.loads(out)
     trained = load_part(run, "filter")
     assert shown["details"] == trained.details
-    assert trained.data == DataSettings("toy", None, ("I",), "HYP")
+    assert trained.data == DataSettings("toy", None, ("I",), "HYP", fingerprint="toy")
     assert trained.score_rule == "squared_distance"
     assert len(trained.score_constants["centre"]) == 64
     assert trained.details["detector"] == "deep_svdd"

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from datasets.command_line import CheckFailed
 from nas.checkpoint import Checkpoint, differences
 from nas.plan import TrainingPlan
 from nas.train import alone, train
@@ -142,7 +143,7 @@ def test_damaged_weights_are_refused(windows, checkpoint):
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(windows, checkpoint):
-    with pytest.raises(ValueError, match="loss must stay finite, got nan in epoch 1/3"):
+    with pytest.raises(CheckFailed, match="loss must stay finite, got nan in epoch 1/3"):
         run(np.full_like(windows, np.nan), checkpoint)
     assert checkpoint.losses() == []
 

@@ -60,11 +60,3 @@ def test_a_replay_on_the_board_reports_every_figure(bundle, ptbxl_dir, tmp_path,
     # Calibrated on other patients of the same fold; far outside only if something is broken.
     false_rejects = report["rejects"]["multi_label"]["false_rejects_clean"]["value"]
     assert 0.005 < false_rejects < 0.15
-
-
-@pytest.mark.slow
-def test_the_test_fold_is_not_there_and_that_is_said(bundle, ptbxl_dir, tmp_path):
-    result = run(
-        "firmware_sim", "replay", bundle, "--data", ptbxl_dir, "--out", tmp_path, exit_code=2
-    )
-    assert "split test needs records in fold 10 of ptbxl" in result.stderr

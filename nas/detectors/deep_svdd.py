@@ -55,11 +55,6 @@ class Params:
             raise ValueError(f"widths, kernels and strides must be at least 1, got {self}")
 
     @property
-    def total_stride(self) -> int:
-        """Samples a step of the last layer: hops that are a multiple of it can stream exactly."""
-        return int(np.prod(self.strides))
-
-    @property
     def receptive_field(self) -> int:
         """Samples one output of the last convolution sees: the shortest window."""
         steps = np.cumprod((1, *self.strides[:-1]))
