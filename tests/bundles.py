@@ -1,11 +1,12 @@
-"""A complete bundle of small random networks, made without TensorFlow."""
+"""Bundles for tests, made without TensorFlow: a complete one, and one without networks."""
 
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 
 from export import blob as blobs
-from export.bundle import FORMAT, load_bundle, write_bundle
+from export.bundle import FORMAT, Bundle, Golden, load_bundle, write_bundle
 from export.golden import golden_file
 from export.graph import read_graph
 from export.native import Role
@@ -15,6 +16,29 @@ from export.training_run import DataSettings
 from tests.networks import small_network
 
 RULE = "squared_distance"
+
+
+def bare_bundle(threshold, hold_out="HYP", leads=("I",)):
+    """Return a bundle without networks, for what only reads its manifest."""
+    data = DataSettings("synthetic", None, leads, hold_out)
+    fitted = {"value": threshold, "alpha": 0.05, "n_calibration": 400}
+    return Bundle(
+        path=Path("build/test"),
+        manifest={
+            "commit": "abc1234",
+            "versions": {"keras": "3"},
+            "arena_bytes": 4096,
+            "filter": {"seed": 7, "threshold": fitted},
+            "classifier": {"seed": 7},
+        },
+        data=data,
+        classes=data.classes,
+        filter_tflite=b"",
+        filter_blob=b"",
+        classifier_tflite=b"",
+        classifier_blob=b"",
+        golden=Golden(*[np.zeros(0)] * 5),
+    )
 
 
 def ecg_like(seed, n_samples=1000, n_leads=1):

@@ -1,38 +1,20 @@
 """Every figure of a replay against cases small enough to work out by hand."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from datasets import SUPERCLASSES
-from export.bundle import Bundle, Golden
-from export.training_run import DataSettings
 from firmware_sim.bootstrap import PatientBootstrap, ranking_metrics
 from firmware_sim.engines import InstructionCounts
 from firmware_sim.measures import group_windows, measure
 from firmware_sim.replay import Replay
+from tests.bundles import bare_bundle
 
 THRESHOLD = 100
 NORM, MI, STTC, CD = range(4)  # the classifier's classes where HYP is held out
-
-
-def make_bundle(hold_out="HYP"):
-    threshold = {"value": THRESHOLD, "alpha": 0.05, "n_calibration": 400}
-    data = DataSettings("ptbxl", None, ("I",), hold_out)
-    return Bundle(
-        path=Path("build/test"),
-        manifest={"arena_bytes": 4096, "filter": {"threshold": threshold}, "classifier": {}},
-        data=data,
-        classes=data.classes,
-        filter_tflite=b"",
-        filter_blob=b"",
-        classifier_tflite=b"",
-        classifier_blob=b"",
-        golden=Golden(*[np.zeros(0)] * 5),
-    )
 
 
 def make_replay(rows, counts=None, counts_alone=None):
@@ -74,11 +56,11 @@ ROWS = [
 
 @pytest.fixture(scope="module")
 def report():
-    return measure(make_replay(ROWS), make_bundle())
+    return measure(make_replay(ROWS), bare_bundle(THRESHOLD))
 
 
 def test_windows_are_sorted_into_groups():
-    groups = group_windows(make_replay(ROWS), make_bundle())
+    groups = group_windows(make_replay(ROWS), bare_bundle(THRESHOLD))
     assert np.flatnonzero(groups.unseen).tolist() == [6, 7]
     assert np.flatnonzero(groups.in_distribution).tolist() == [0, 1, 2, 3, 4, 5]
     assert np.flatnonzero(groups.norm).tolist() == [0, 1]
@@ -174,7 +156,7 @@ def test_json_has_no_nan_and_every_rate_its_n(report):
 )
 def test_a_filter_that_always_or_never_knows(scores, auroc):
     rows = [("NORM", 10 * i + 10, NORM) for i in range(5)] + [("HYP", s, NORM) for s in scores]
-    report = measure(make_replay(rows), make_bundle())
+    report = measure(make_replay(rows), bare_bundle(THRESHOLD))
     assert report.separations[0].score.auroc.value == auroc
     assert report.rejects["multi_label"].true_rejects_unseen.value == auroc
     assert report.rejects["multi_label"].false_rejects_clean.value == 0.0
@@ -182,7 +164,7 @@ def test_a_filter_that_always_or_never_knows(scores, auroc):
 
 def test_a_useless_filter_is_at_chance():
     rows = [("NORM", 50, NORM)] * 6 + [("HYP", 50, NORM)] * 3
-    report = measure(make_replay(rows), make_bundle())
+    report = measure(make_replay(rows), bare_bundle(THRESHOLD))
     score = report.separations[0].score
     assert (score.auroc.value, score.auroc.low, score.auroc.high) == (0.5, None, None)
     assert score.auprc.value == pytest.approx(score.base_rate) == pytest.approx(1 / 3)
@@ -191,7 +173,7 @@ def test_a_useless_filter_is_at_chance():
 
 @pytest.mark.parametrize("hold_out", [None, "HYP"])
 def test_without_unseen_windows_their_rates_are_null_and_the_report_says_why(hold_out):
-    report = measure(make_replay(ROWS[:6]), make_bundle(hold_out))
+    report = measure(make_replay(ROWS[:6]), bare_bundle(THRESHOLD, hold_out))
     assert report.unseen_missing is not None
     assert report.rejects["multi_label"].true_rejects_unseen.value is None
     assert report.rejects["multi_label"].true_rejects_unseen.n == 0
@@ -201,7 +183,7 @@ def test_without_unseen_windows_their_rates_are_null_and_the_report_says_why(hol
 
 
 def test_a_filter_that_rejects_everything_has_no_accuracy():
-    report = measure(make_replay([("NORM", 999, NORM), ("HYP", 999, NORM)]), make_bundle())
+    report = measure(make_replay([("NORM", 999, NORM), ("HYP", 999, NORM)]), bare_bundle(THRESHOLD))
     assert report.coverage.value == 0.0
     assert report.classifier.accuracy_with_filter.value is None
     assert report.classifier.gain_points.value is None
@@ -209,7 +191,7 @@ def test_a_filter_that_rejects_everything_has_no_accuracy():
 
 
 def test_only_records_without_superclass_leave_nothing_to_measure():
-    report = measure(make_replay([("", 10, NORM)]), make_bundle())
+    report = measure(make_replay([("", 10, NORM)]), bare_bundle(THRESHOLD))
     assert (report.coverage.value, report.coverage.n) == (None, 0)
     assert sum(map(sum, report.confusion.before)) == 0
     json.dumps(report.to_json(), allow_nan=False)
@@ -219,7 +201,7 @@ def test_instructions_a_window_and_a_second():
     counts = InstructionCounts((100.0, 100.0, 160.0, 120.0), (50.0, 0.0, 70.0, 0.0), 800.0, 400)
     alone = InstructionCounts((0.0,) * 4, (50.0, 60.0, 70.0, 60.0), 800.0, 400)
     rows = [("NORM", score, NORM) for score in (1, 200, 1, 200)]
-    instructions = measure(make_replay(rows, counts, alone), make_bundle()).instructions
+    instructions = measure(make_replay(rows, counts, alone), bare_bundle(THRESHOLD)).instructions
     assert (instructions.gate_median, instructions.gate_max) == (110.0, 160.0)
     assert (instructions.classifier_median, instructions.classifier_max) == (60.0, 70.0)
     assert (instructions.chain_per_sample, instructions.chain_per_window) == (2.0, 2000.0)
@@ -232,7 +214,7 @@ def test_sizes_come_from_the_image():
     class Image:
         flash_bytes, ram_bytes = 1000, 500
 
-    memory = measure(make_replay(ROWS), make_bundle(), Image()).memory
+    memory = measure(make_replay(ROWS), bare_bundle(THRESHOLD), Image()).memory
     assert (memory.flash_bytes, memory.ram_bytes, memory.arena_bytes) == (1000, 500, 4096)
 
 
@@ -271,7 +253,7 @@ def test_intervals_contain_their_estimates_and_repeat_with_the_seed():
         (name, int(rng.normal(60 + 30 * (name == "HYP"), 25)), int(rng.integers(4)), f"p{i // 2}")
         for i, name in enumerate(rng.choice(["NORM", "MI", "CD", "HYP"], 400))
     ]
-    first, second = (measure(make_replay(rows), make_bundle(), seed=3) for _ in range(2))
+    first, second = (measure(make_replay(rows), bare_bundle(THRESHOLD), seed=3) for _ in range(2))
     assert first == second
     estimates = [
         first.coverage,
