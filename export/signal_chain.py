@@ -138,6 +138,11 @@ def check_front_end(record: EcgRecord, chain: SignalChain) -> None:
             )
 
 
+def check_length(record: EcgRecord, window_len: int) -> None:
+    """Raise ValueError unless `record` holds a window of `window_len` samples."""
+    window_starts(len(record.adc_counts), window_len, window_len, record.record_id)
+
+
 def windows_of(
     records: Iterable[EcgRecord], chain: SignalChain, window_len: int, hop_len: int
 ) -> WindowBatch:

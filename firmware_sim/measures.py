@@ -92,7 +92,7 @@ class Groups:
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """What was replayed, counted; `n_short_records` were shorter than a window."""
+    """What was replayed, counted."""
 
     n_records: int
     n_patients: int
@@ -101,7 +101,6 @@ class Mix:
     n_in_distribution_noisy: int
     n_unseen: int
     n_without_superclass: int
-    n_short_records: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +313,6 @@ def _mix(replay: Replay, groups: Groups) -> Mix:
         n_in_distribution_noisy=int((groups.in_distribution & ~replay.clean).sum()),
         n_unseen=int(groups.unseen.sum()),
         n_without_superclass=int((~groups.labelled).sum()),
-        n_short_records=replay.n_short,
     )
 
 

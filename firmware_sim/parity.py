@@ -20,7 +20,7 @@ from export import blob
 from export.bundle import Bundle
 from export.graph import read_graph
 from export.pipeline import REASON_OK, REASON_UNFAMILIAR, Decision, make_decision
-from export.signal_chain import check_front_end
+from export.signal_chain import check_front_end, check_length
 
 from .engines import Engine, EngineOpener
 
@@ -213,4 +213,5 @@ def dataset_recordings(
     for record_id in record_ids:
         record = dataset.load(record_id, bundle.data.leads)
         check_front_end(record, bundle.chain)
+        check_length(record, bundle.data.window_len)
         yield f"record {record.record_id}", record.adc_counts

@@ -10,7 +10,7 @@ from datasets.progress import progress
 from datasets.records import BoolArray, FloatArray, Int64Array, StrArray
 from export.bundle import Bundle
 from export.pipeline import Decision
-from export.signal_chain import check_front_end
+from export.signal_chain import check_front_end, check_length
 
 from .engines import Engine, EngineOpener, InstructionCounts
 
@@ -30,7 +30,6 @@ class Replay:
     truth : bool (n_windows, 5), columns in the order of `SUPERCLASSES`.
     clean : bool (n_windows,), the data set's authors remarked no noise.
     ages : float64 (n_windows,) in years, NaN where unknown.
-    n_short : records left out because they are shorter than one window.
     instructions, instructions_alone : of the pipeline and of the classifier alone, where the
         engine counts; one entry a window.
     """
@@ -45,7 +44,6 @@ class Replay:
     truth: BoolArray
     clean: BoolArray
     ages: FloatArray
-    n_short: int
     instructions: InstructionCounts | None
     instructions_alone: InstructionCounts | None
 
@@ -66,29 +64,25 @@ def replay(
 
     Raises
     ------
-    ValueError : no record, a record of another rate or gain, or none as long as one window.
+    ValueError : no record, or one of another rate or gain, or shorter than a window.
     """
     owners: list[EcgRecord] = []
     decisions: list[Decision] = []
     alone: list[Decision] = []
-    n_short = 0
     with open_engine(bundle) as engine, open_engine(bundle, with_filter=False) as classifier:
         with progress("Replaying records", len(record_ids)) as advance:
             for record_id in record_ids:
                 record = dataset.load(record_id, bundle.data.leads)
                 check_front_end(record, bundle.chain)
+                check_length(record, bundle.data.window_len)
                 made = _decide(engine, record)
                 owners += [record] * len(made)
                 decisions += made
                 alone += _decide(classifier, record)
-                n_short += not made
                 advance()
         counts, counts_alone = engine.instructions(), classifier.instructions()
     if not decisions:
-        raise ValueError(
-            f"a replay needs records of at least {bundle.data.window_len} samples, "
-            f"got {len(record_ids)} records and none that long"
-        )
+        raise ValueError("a replay needs at least one record, got none")
     return Replay(
         record_ids=np.array([record.record_id for record in owners]),
         subject_ids=np.array([record.subject_id for record in owners]),
@@ -100,7 +94,6 @@ def replay(
         truth=np.array([[c in record.superclasses for c in SUPERCLASSES] for record in owners]),
         clean=np.array([record.clean for record in owners]),
         ages=np.array([np.nan if record.age is None else record.age for record in owners]),
-        n_short=n_short,
         instructions=counts,
         instructions_alone=counts_alone,
     )

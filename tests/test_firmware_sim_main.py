@@ -2,12 +2,17 @@
 
 import json
 import shutil
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
+from datasets import open_dataset
+from export.bundle import load_bundle
 from firmware_sim.__main__ import app
-from firmware_sim.replay import spread_evenly
+from firmware_sim.engines import ENGINES
+from firmware_sim.replay import replay, spread_evenly
 from tests.bundles import ecg_like, make_bundle
 from tests.ptbxl_folder import database_row, write_record, write_tables
 
@@ -132,3 +137,11 @@ def test_records_are_spread_evenly():
     assert spread_evenly(ids, 3) == ["0", "3", "6"]
     assert spread_evenly(ids, None) == ids
     assert spread_evenly(ids, 99) == ids
+
+
+def test_a_record_shorter_than_a_window_stops_the_replay(bundle, ptbxl):
+    dataset = open_dataset("ptbxl", ptbxl)
+    whole = dataset.load("1", ["I"])
+    short = SimpleNamespace(load=lambda *_: replace(whole, adc_counts=whole.adc_counts[:999]))
+    with pytest.raises(ValueError, match="one window of 1000 samples, got 999 in record 1"):
+        replay(load_bundle(bundle), short, ["1"], ENGINES["host"])

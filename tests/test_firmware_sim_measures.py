@@ -34,7 +34,6 @@ def make_replay(rows, counts=None, counts_alone=None):
         truth=np.array([[c in names.split() for c in SUPERCLASSES] for names in carried]),
         clean=np.array(clean),
         ages=np.array(ages, np.float64),
-        n_short=0,
         instructions=counts,
         instructions_alone=counts_alone,
     )

@@ -51,7 +51,6 @@ def make_replay():
         truth=np.eye(5, dtype=bool)[carried],
         clean=rng.random(N_WINDOWS) < 0.7,
         ages=rng.uniform(20, 90, N_WINDOWS),
-        n_short=0,
         instructions=InstructionCounts((2e6, 3e6, 4e6) * 40, (5e6,) * N_WINDOWS, 1e6, 9000),
         instructions_alone=InstructionCounts((0.0,) * N_WINDOWS, (5e6,) * N_WINDOWS, 1e6, 9000),
     )
