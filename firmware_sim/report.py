@@ -211,7 +211,7 @@ def interval(estimate: Estimate, show: Callable[[float | None], str]) -> str:
     if estimate.value is None:
         return "nothing to measure on"
     if estimate.low is None or estimate.high is None:
-        return "no interval: too few patients, or no draw differs"
+        return "no interval"
     return f"{show(estimate.low).split(SPACE)[0]} to {show(estimate.high)}"
 
 
