@@ -65,8 +65,8 @@ def open_signals(
     key : digest of everything the signals depend on.
     record_ids : one a signal, in the order of `read_signals`.
     shape : (n_samples, n_leads) of every signal.
-    read_signals : called when the cache has to be built; a record whose error it yields is left
-        out and reported.
+    read_signals : called when the cache has to be built; a record whose error it yields is
+        reported.
     description : of the progress bar.
     """
     cached = _read(folder, key, record_ids, shape)

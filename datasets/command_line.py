@@ -16,10 +16,6 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from .progress import Advance, progress
-
-__all__ = ["Advance", "App", "CheckFailed", "print_json", "progress"]
-
 EXIT_CHECK_FAILED = 1
 EXIT_BAD_INPUT = 2
 EXIT_BUG = 70  # EX_SOFTWARE of BSD's sysexits.h

@@ -93,8 +93,6 @@ class BlobHeader:
     structure; `score_constants` the int32 values, none for a classifier.
     """
 
-    role: Role
-    n_bytes: int
     source_sha256: str
     threshold: int
     window_len: int
@@ -222,8 +220,6 @@ def read_header(blob: bytes) -> BlobHeader:
     n_constants = n_outputs if header["score_constants"] else 0
     constants = np.frombuffer(blob, "<i4", n_constants, header["score_constants"])
     return BlobHeader(
-        role=Role(int(header["role"])),
-        n_bytes=len(blob),
         source_sha256=header["source_sha256"].tobytes().hex(),
         threshold=int(header["threshold"]),
         window_len=int(header["window_len"]),

@@ -3,10 +3,8 @@
 TensorFlow is loaded here and nowhere else in `export`.
 """
 
-import contextlib
 import hashlib
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ import numpy.typing as npt
 from datasets.records import Int8Array
 
 from .graph import Graph, read_graph
+from .quiet import quiet
 
 PARAMETERS_MAX = 512_000  # the customer's cap, on all gates together
 SCALE_TOLERANCE = 1e-5  # relative; the converter computes in float32
@@ -88,7 +87,7 @@ def quantize(
 
 def _load(path: Path) -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with _quiet():
+    with quiet():
         import keras
         import tensorflow  # noqa: F401  # its start-up messages go the same way
 
@@ -127,20 +126,5 @@ def _convert(model: Any, x: Float32Array) -> bytes:
     converter.inference_input_type = tf.int8
     converter.inference_output_type = tf.int8
     converter.representative_dataset = lambda: ([window[np.newaxis]] for window in x)
-    with _quiet():
+    with quiet():
         return bytes(converter.convert())
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the converter's chatter off stdout and stderr; its exceptions say the same."""
-    saved = [(stream, os.dup(stream)) for stream in (1, 2)]
-    with open(os.devnull, "w") as sink, contextlib.redirect_stdout(sink):
-        for stream, _ in saved:
-            os.dup2(sink.fileno(), stream)
-        try:
-            yield
-        finally:
-            for stream, copy in saved:
-                os.dup2(copy, stream)
-                os.close(copy)

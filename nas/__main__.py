@@ -12,6 +12,7 @@ import typer
 
 from datasets import DATASETS, Dataset, open_dataset
 from datasets.command_line import App, CacheOption, JsonOption, print_json, split_names
+from export.quiet import quiet
 from export.training_run import DataSettings, TrainedPart
 
 from . import classifier as classifiers
@@ -149,26 +150,15 @@ def _plan(plan: TrainingPlan, epochs: int | None) -> TrainingPlan:
 @contextmanager
 def _keras(job: Job) -> Iterator[None]:
     """Make Keras and the run folder ready, and say on Ctrl-C what happens next."""
-    _import_keras()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with quiet():  # TensorFlow's first lines heed no log level
+        import keras  # noqa: F401
     job.run.mkdir(parents=True, exist_ok=True)
     try:
         yield
     except KeyboardInterrupt:
         print("stopped; the same command goes on after the last whole epoch", file=sys.stderr)
         raise
-
-
-def _import_keras() -> None:
-    """Import Keras with stderr closed: TensorFlow's first lines heed no log level."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    saved = os.dup(2)
-    with open(os.devnull, "w") as sink:
-        os.dup2(sink.fileno(), 2)
-        try:
-            import keras  # noqa: F401
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
 
 
 def _say_already_trained(job: Job) -> None:

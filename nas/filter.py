@@ -45,9 +45,11 @@ def train_filter(job: Job, detector: Detector, params: Any, batch: WindowBatch) 
         model, x, detector.targets(constants, x), detector.loss, job.plan, job.seed, checkpoint
     )
     trained = outputs_of(model, x)
-    if output_spread(trained) < SPREAD_MIN:
+    try:
+        check_not_collapsed(trained)
+    except CheckFailed:
         checkpoint.remove()  # so that the next try may have other settings
-    check_not_collapsed(trained)
+        raise
     part = TrainedPart(
         data=job.data,
         seed=job.seed,

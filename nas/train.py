@@ -47,7 +47,8 @@ def train(
 
     Raises
     ------
-    ValueError : the checkpoint is of other settings or damaged, or the loss is no longer finite.
+    ValueError : the checkpoint is of other settings or damaged.
+    CheckFailed : the loss is no longer finite.
     """
     batch_size = plan.batch_size_for(len(x))
     n_batches = -(-len(x) // batch_size)

@@ -7,7 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from datasets.__main__ import app as datasets_app
-from datasets.command_line import App, CheckFailed, print_json, progress
+from datasets.command_line import App, CheckFailed, print_json
+from datasets.progress import progress
 from tests.ptbxl_folder import write_ptbxl
 
 ROOT = Path(__file__).resolve().parents[1]

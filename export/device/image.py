@@ -23,13 +23,11 @@ class FirmwareImage:
     elf : path of the image.
     flash_bytes : code, constants, model blobs and initial data.
     ram_bytes : static data with the arena, plus the stack the board reserves.
-    sections : bytes of every allocated section.
     """
 
     elf: Path
     flash_bytes: int
     ram_bytes: int
-    sections: dict[str, int]
 
 
 def require_toolchain() -> None:
@@ -88,7 +86,7 @@ def build_image(
     sections = _sections(elf)
     in_flash = sum(sections.get(name, 0) for name in (".text", ".ARM.exidx", ".data"))
     in_ram = sum(sections.get(name, 0) for name in (".data", ".bss")) + board.stack_bytes
-    return FirmwareImage(elf, in_flash, in_ram, sections)
+    return FirmwareImage(elf, in_flash, in_ram)
 
 
 def _memory(board: Board) -> str:

@@ -88,10 +88,11 @@ static void push(uint32_t n_samples) {
 /* The window is read into the ring, which bg_reset makes meaningless afterwards. */
 static void trace(uint32_t index) {
     static uint32_t crcs[BG_LAYERS_MAX];
-    if (pipeline.chain == NULL || index >= pipeline.networks.n_gates + pipeline.networks.has_classifier) {
+    const bg_networks *networks = &pipeline.networks;
+    if (pipeline.chain == NULL || index >= networks->n_gates + networks->has_classifier) {
         semihosting_exit(EXIT_BAD_COMMAND);
     }
-    const bg_model *model = &pipeline.networks.models[index];
+    const bg_model *model = &networks->models[index];
     semihosting_read(in, pipeline.ring, pipeline.window_len * pipeline.chain->n_leads);
     bg_trace_model(model, pipeline.activations, pipeline.ring, crcs);
     bg_reset(&pipeline);
