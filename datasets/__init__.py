@@ -5,7 +5,7 @@ from pathlib import Path
 from .dataset import Dataset, DatasetCard
 from .ptbxl import PTBXL
 from .recordings import lead_columns
-from .records import SUPERCLASSES, EcgRecord, WindowBatch
+from .records import SUPERCLASSES, Annotations, EcgRecord, Stretch, WindowBatch
 from .splits import SPLITS, in_distribution, split_of
 from .synthetic import SYNTHETIC
 from .windows import window_starts
@@ -14,9 +14,11 @@ __all__ = [
     "DATASETS",
     "SPLITS",
     "SUPERCLASSES",
+    "Annotations",
     "Dataset",
     "DatasetCard",
     "EcgRecord",
+    "Stretch",
     "WindowBatch",
     "in_distribution",
     "lead_columns",
@@ -34,7 +36,7 @@ DATASETS: dict[str, DatasetCard] = {
 def open_dataset(
     name: str,
     data: str | Path | None = None,
-    fs: float = 100.0,
+    fs: float | None = None,
     cache: str | Path | None = None,
 ) -> Dataset:
     """Open a data set for reading; the first time, this builds its cache of signals.
@@ -44,7 +46,7 @@ def open_dataset(
     name : a key of `DATASETS`.
     data : the folder the data set was downloaded to; for `synthetic`, None or its settings such as
         "n_subjects=60,seed=1".
-    fs : sample rate in Hz, one the data set is published at.
+    fs : sample rate in Hz, one the data set is published at; None = the first of its card.
     cache : folder for the cache; default beside the data, or else in ~/.cache/beatgate.
 
     Raises

@@ -88,9 +88,14 @@ class DatasetCard:
         return f"{self.citation} Licence: {self.licence}."
 
     def __call__(
-        self, data: str | Path | None = None, fs: float = 100.0, cache: str | Path | None = None
+        self,
+        data: str | Path | None = None,
+        fs: float | None = None,
+        cache: str | Path | None = None,
     ) -> Dataset:
         """Open the data set; parameters as in `datasets.open_dataset`."""
+        if fs is None:
+            fs = self.fs[0]
         if fs not in self.fs:
             rates = " or ".join(f"{rate:g}" for rate in self.fs)
             raise ValueError(f"fs of {self.name} must be {rates} Hz, got {fs:g}")

@@ -1,6 +1,6 @@
 """The types every data set hands out: one recording, and a stack of windows cut from recordings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,54 @@ StrArray = npt.NDArray[np.str_]
 SUPERCLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 """PTB-XL's diagnostic superclasses (Wagner et al. 2020, table 5): normal, myocardial infarction,
 ST/T change, conduction disturbance, hypertrophy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Samples [start, stop) of a recording, and what somebody says of them.
+
+    Parameters
+    ----------
+    start, stop : sample indices at the recording's rate, half-open.
+    kind : "quality" (a grade by annotators), "fault" (injected, a key of `FAULTS`) or "rhythm".
+    label : the grade, the fault's name, the rhythm.
+    agreement : the part of the annotators who said so, None where that is not known.
+    """
+
+    start: int
+    stop: int
+    kind: str
+    label: str
+    agreement: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Annotations:
+    """What is marked in a recording.
+
+    Parameters
+    ----------
+    stretches : in order of their start; those of one kind do not overlap.
+    beats : int64 (n_beats,), sample of every beat, ascending.
+    symbols : str (n_beats,), WFDB's beat codes ("N", "V", ...).
+    """
+
+    stretches: tuple[Stretch, ...] = ()
+    beats: Int64Array = field(default_factory=lambda: np.empty(0, np.int64))
+    symbols: StrArray = field(default_factory=lambda: np.empty(0, np.str_))
+
+    def between(self, start: int, stop: int) -> "Annotations":
+        """Return what is marked in samples [start, stop), counted from `start`."""
+        inside = (self.beats >= start) & (self.beats < stop)
+        return Annotations(
+            stretches=tuple(
+                replace(s, start=max(s.start, start) - start, stop=min(s.stop, stop) - start)
+                for s in self.stretches
+                if s.start < stop and s.stop > start
+            ),
+            beats=self.beats[inside] - start,
+            symbols=self.symbols[inside],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +81,7 @@ class EcgRecord:
     superclasses : members of `SUPERCLASSES` the record carries; may be empty.
     noise_flags : quality remarks of the data set's authors; empty = no remark.
     sex : "male", "female" or None; age : years or None.
+    annotations : beats and stretches somebody marked; empty for most data sets.
 
     Raises
     ------
@@ -51,6 +100,7 @@ class EcgRecord:
     noise_flags: frozenset[str] = frozenset()
     sex: str | None = None
     age: float | None = None
+    annotations: Annotations = field(default_factory=Annotations)
 
     def __post_init__(self) -> None:
         if self.adc_counts.dtype != np.int16 or self.adc_counts.ndim != 2:
