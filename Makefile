@@ -6,7 +6,7 @@ SHELL := bash
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup tools demo test check fmt lint type parity figures lock clean
+.PHONY: help setup tools demo test check fmt lint lint-c fuzz type parity figures lock clean
 
 PY := .venv/bin/python
 RUN := build/demo/run
@@ -60,7 +60,7 @@ parity() {
 endef
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/.stamp ## the virtual environment, and what apt has to bring; nothing where all is there
 
@@ -136,6 +136,42 @@ fmt: .venv/.stamp ## format, and mend what ruff can
 lint: .venv/.stamp ## ruff: rules and format
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+
+C_FIRMWARE := export/firmware
+C_RUNTIME := $(shell find $(C_FIRMWARE) -name '*.c' -not -path '*/ports/*')
+C_PORTS := $(shell find $(C_FIRMWARE)/ports -name '*.c' -not -path '*/host/*')
+EMULATED := -I$(C_FIRMWARE) -I$(C_FIRMWARE)/ports/emulated -DBG_COUNTER_ADDRESS=0x40000000U
+
+lint-c: ## cppcheck and clang-tidy over the firmware; docs/misra.md has the deviations
+	@$(FUNCTIONS)
+	command -v cppcheck clang-tidy >/dev/null || apt_install cppcheck clang-tidy
+	run cppcheck --std=c99 --enable=warning,style,performance,portability --inline-suppr --quiet \
+		--error-exitcode=1 $(EMULATED) $(C_FIRMWARE)
+	say "+ clang-tidy, a process a core"
+	tidy() { printf '%s\n' $$1 | xargs -P "$$(nproc)" -I@ clang-tidy --quiet @ -- "$${@:2}" 2>/dev/null; }
+	tidy "$(C_RUNTIME) $(C_FIRMWARE)/ports/host/host.c" -std=c11 -I$(C_FIRMWARE)
+	tidy "$(C_PORTS)" -std=gnu11 --target=thumbv7m-none-eabi -isystem /usr/include/newlib \
+		-isystem /usr/lib/arm-none-eabi/include $(EMULATED)
+
+FUZZ := build/fuzz
+SECONDS := 60
+fuzz: .venv/.stamp ## hostile model blobs through the runtime under the sanitizers, for SECONDS
+	@$(FUNCTIONS)
+	mkdir -p $(FUZZ)/corpus
+	if ! printf 'int LLVMFuzzerTestOneInput(void) { return 0; }' | clang -fsanitize=fuzzer -x c -o /dev/null - 2>/dev/null; then
+		apt_install clang
+		apt_install "libclang-rt-$$(clang -dumpversion | cut -d. -f1)-dev"
+	fi
+	run $(PY) -m tests.fuzz.seeds $(FUZZ)/seeds
+	# Half of the time each: the C as boards have it, and with this machine's own kernels.
+	for kernels in portable native; do
+		run clang -std=gnu11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+			-Wall -Wextra -Werror -DBG_$${kernels^^} -I$(C_FIRMWARE) -o $(FUZZ)/$$kernels \
+			tests/fuzz/fuzz_blob.c $(C_RUNTIME)
+		run $(FUZZ)/$$kernels -max_total_time=$$(($(SECONDS) / 2)) -timeout=20 -rss_limit_mb=2048 \
+			-max_len=4096 -artifact_prefix=$(FUZZ)/ -verbosity=0 -print_final_stats=1 \
+			$(FUZZ)/corpus tests/fuzz/corpus $(FUZZ)/seeds
+	done
 
 type: .venv/.stamp ## mypy, strict
 	$(PY) -m mypy

@@ -71,7 +71,7 @@ def boards(as_json: JsonOption = False) -> None:
         return
     for board in found:
         print(
-            f"{board.name:<10} {board.cpu:<11} {board.clock_hz / 1e6:g} MHz  flash "
+            f"{board.name:<14} {board.cpu:<11} {board.clock_hz / 1e6:g} MHz  flash "
             f"{board.flash_bytes // 1024} KiB  RAM {board.ram_bytes // 1024} KiB  {board.summary}"
         )
 

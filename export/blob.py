@@ -10,14 +10,19 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .arena import plan_arena
-from .graph import Graph
+from .arena import fit_scratch, plan_arena
+from .graph import Graph, Op
+from .layers import Layer, pack_pairs
 from .native import Role, aligned_blob, native
+from .operators import INPUTS_MAX
 from .signal_chain import SETTINGS_DTYPE, SignalChain
+from .streaming import StreamPlan
 
 MAGIC = 0x314D4742  # "BGM1"
-VERSION = 1
+VERSION = 3
 ALIGN = 16
+CONSTANT = 1 << 31
+"""Flag of a tensor whose offset counts from the start of the blob."""
 CRC_START = 16
 REJECT_NOTHING = 2**63 - 1
 """Threshold of a gate that has not been calibrated yet."""
@@ -43,7 +48,23 @@ HEADER_DTYPE = np.dtype(
         ("output", "<u2"),
         ("score_rule", "<u4"),
         ("score_constants", "<u4"),
-        ("reserved", "<u4"),
+        ("stream", "<u4"),
+        ("stream_bytes", "<u4"),
+        ("stream_step", "<u4"),
+    ]
+)
+STREAM_DTYPE = np.dtype(
+    [
+        ("columns", "<u2"),
+        ("carry", "<u2"),
+        ("delay", "<u4"),
+        ("offset", "<u4"),
+        ("scratch", "<u4"),
+        ("last_reader", "<u2"),
+        ("block", "<u2"),
+        ("pool", "<u4"),
+        ("period", "<u2"),
+        ("tile", "<u2"),
     ]
 )
 TENSOR_DTYPE = np.dtype(
@@ -58,9 +79,10 @@ TENSOR_DTYPE = np.dtype(
 LAYER_DTYPE = np.dtype(
     [
         ("op", "u1"),
-        ("input", "u1"),
-        ("input2", "u1"),
+        ("n_inputs", "u1"),
+        ("inputs", "u1", INPUTS_MAX),
         ("output", "u1"),
+        ("tile", "u1"),
         ("kernel", "<u2"),
         ("stride", "<u2"),
         ("dilation", "<u2"),
@@ -68,6 +90,7 @@ LAYER_DTYPE = np.dtype(
         ("act_min", "i1"),
         ("act_max", "i1"),
         ("reserved", "<u2"),
+        ("scratch", "<u4"),
         ("weights", "<u4"),
         ("bias", "<u4"),
         ("multipliers", "<u4"),
@@ -90,7 +113,8 @@ class BlobHeader:
     """What a blob says of itself.
 
     `weights` has the offset of each layer's, 0 where it has none; `chain` the bytes of the C
-    structure; `score_constants` the int32 values, none for a classifier.
+    structure; `score_constants` the int32 values, none for a classifier. `stream_bytes` and
+    `stream_step` are 0 where the network runs on whole windows.
     """
 
     source_sha256: str
@@ -99,6 +123,8 @@ class BlobHeader:
     hop_len: int
     n_leads: int
     activation_bytes: int
+    stream_bytes: int
+    stream_step: int
     n_layers: int
     n_outputs: int
     weights: tuple[int, ...]
@@ -128,6 +154,7 @@ def write_blob(
     hop_len: int,
     source: bytes,
     score: Score | None,
+    stream: StreamPlan | None = None,
 ) -> bytes:
     """Return the blob of one network.
 
@@ -138,16 +165,24 @@ def write_blob(
     hop_len : samples between decisions.
     source : the .tflite it was read from; its SHA-256 goes into the header.
     score : of a gate; None makes the blob a classifier.
+    stream : how it runs along the stream; None = on whole windows.
 
     Raises
     ------
     FirmwareError : the firmware would refuse the result.
     """
     writer = _Writer()
+    graph = fit_scratch(graph)
     plan = plan_arena(graph)
     tensors = np.array(
         [
-            (offset, t.width, t.channels, t.zero_point, t.scale)
+            (
+                offset if t.data is None else CONSTANT | writer.add(t.data),
+                t.width,
+                t.channels,
+                t.zero_point,
+                t.scale,
+            )
             for offset, t in zip(plan.offsets, graph.tensors, strict=True)
         ],
         TENSOR_DTYPE,
@@ -161,9 +196,12 @@ def write_blob(
     header["window_len"], header["hop_len"] = window.width, hop_len
     header["activation_bytes"] = plan.n_bytes
     header["tensors"] = writer.add(tensors)
-    header["layers"] = _add_layers(writer, graph)
+    header["layers"] = _add_layers(writer, graph, plan.scratch)
     header["n_tensors"], header["n_layers"] = len(graph.tensors), len(graph.layers)
     header["input"], header["output"] = graph.input, graph.output
+    if stream is not None:
+        header["stream"] = writer.add(_stream_rows(stream))
+        header["stream_bytes"], header["stream_step"] = stream.n_bytes, stream.step
     if score is not None:
         header["threshold"] = score.threshold
         header["score_rule"] = score.rule
@@ -174,21 +212,35 @@ def write_blob(
     return blob
 
 
-def _add_layers(writer: _Writer, graph: Graph) -> int:
+def _stream_rows(plan: StreamPlan) -> np.ndarray:
+    rows = np.zeros(len(plan.tensors), STREAM_DTYPE)
+    for name in STREAM_DTYPE.names or ():
+        rows[name] = [getattr(tensor, name) for tensor in plan.tensors]
+    return rows
+
+
+def _add_layers(writer: _Writer, graph: Graph, scratch: tuple[int, ...]) -> int:
     rows = np.zeros(len(graph.layers), LAYER_DTYPE)
     offset = writer.add(rows)
-    for row, layer in zip(rows, graph.layers, strict=True):
-        row["op"] = layer.op
-        row["input"], row["input2"] = layer.inputs[0], layer.inputs[-1]
-        row["output"] = layer.output
-        for name in ("kernel", "stride", "dilation", "pad_left", "act_min", "act_max"):
+    for row, layer, scratch_offset in zip(rows, graph.layers, scratch, strict=True):
+        row["op"], row["output"] = layer.op, layer.output
+        row["n_inputs"] = len(layer.inputs)
+        row["inputs"][: len(layer.inputs)] = layer.inputs
+        for name in ("tile", "kernel", "stride", "dilation", "pad_left", "act_min", "act_max"):
             row[name] = getattr(layer, name)
-        row["weights"] = writer.add(layer.weights)
-        row["bias"] = writer.add(layer.bias.astype("<i4"))
+        row["scratch"] = scratch_offset
+        row["weights"] = writer.add(_packed_weights(layer))
+        row["bias"] = writer.add(np.pad(layer.bias, (0, layer.bias.size % 2)).astype("<i4"))
         row["multipliers"] = writer.add(layer.multipliers.astype("<i4"))
         row["shifts"] = writer.add(layer.shifts)
     writer.data[offset : offset + rows.nbytes] = rows.tobytes()
     return offset
+
+
+def _packed_weights(layer: Layer) -> npt.NDArray[np.int8]:
+    if layer.op in (Op.CONV, Op.FULLY_CONNECTED):
+        return pack_pairs(layer.weights.reshape(len(layer.weights), -1))
+    return layer.weights
 
 
 def seal(blob: bytes) -> bytes:
@@ -226,6 +278,8 @@ def read_header(blob: bytes) -> BlobHeader:
         hop_len=int(header["hop_len"]),
         n_leads=int(header["chain"]["n_leads"]),
         activation_bytes=int(header["activation_bytes"]),
+        stream_bytes=int(header["stream_bytes"]),
+        stream_step=int(header["stream_step"]),
         n_layers=len(layers),
         n_outputs=n_outputs,
         weights=tuple(int(layer["weights"]) for layer in layers),

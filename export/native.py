@@ -12,6 +12,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,10 @@ STATUS_TEXT = {
     15: "has no room for more decisions: poll first",
     16: "makes a pipeline of no network, or of more than two gates, or was not opened",
     17: "got more windows in one call than the queue holds: push fewer samples at once",
+    18: "has tensors that overlap while both are in use",
+    19: "has a streaming form that contradicts its network",
+    20: "decides a golden window otherwise than recorded",
+    21: "is of the other byte order, big-endian",
 }
 """One sentence a code of `bg_status`."""
 
@@ -70,7 +75,7 @@ class FirmwareError(ValueError):
 
 def firmware_sources() -> list[Path]:
     """Return the C files every build compiles: the runtime without any port."""
-    return sorted([*FIRMWARE.glob("*.c"), *FIRMWARE.glob("kernels/*.c")])
+    return sorted([*FIRMWARE.glob("*.c"), *FIRMWARE.glob("kernels/**/*.c")])
 
 
 def build_library() -> Path:
@@ -82,16 +87,30 @@ def build_library() -> Path:
     ------
     ValueError : no C compiler is installed, or the compiler refuses the sources.
     """
-    headers = sorted([*FIRMWARE.glob("*.h"), *FIRMWARE.glob("kernels/*.h"), HOST_PORT / "host.h"])
+    headers = sorted(
+        [*FIRMWARE.glob("*.h"), *FIRMWARE.glob("kernels/**/*.h"), HOST_PORT / "host.h"]
+    )
     sources = [*firmware_sources(), HOST_PORT / "host.c"]
-    compiler = _compiler()
-    flags = [*HOST_FLAGS, *os.environ.get("BEATGATE_CFLAGS", "").split()]
-    digest = hashlib.sha256(" ".join([*compiler, *flags]).encode())
+    flags = os.environ.get("BEATGATE_CFLAGS", "").split()
+    return build_shared_library("beatgate", sources, headers, flags)
+
+
+def build_shared_library(
+    name: str, sources: Sequence[Path], headers: Sequence[Path] = (), flags: Sequence[str] = ()
+) -> Path:
+    """Compile C for this machine, once for each state of its files, and return the library's path.
+
+    Raises
+    ------
+    ValueError : no C compiler is installed, or the compiler refuses the sources.
+    """
+    command = [*_compiler(), *HOST_FLAGS, *flags]
+    digest = hashlib.sha256(" ".join(command).encode())
     for path in [*headers, *sources]:
         digest.update(path.read_bytes())
-    library = BUILD / f"beatgate-{digest.hexdigest()[:16]}.so"
+    library = BUILD / f"{name}-{digest.hexdigest()[:16]}.so"
     if not library.exists():
-        _compile([*compiler, *flags], sources, library)
+        _compile(command, sources, library)
     return library
 
 
@@ -103,14 +122,14 @@ def _compiler() -> list[str]:
     return shlex.split(chosen)
 
 
-def _compile(compiler: list[str], sources: list[Path], library: Path) -> None:
+def _compile(compiler: Sequence[str], sources: Sequence[Path], library: Path) -> None:
     library.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:
         made = Path(folder) / library.name
         command = [*compiler, "-o", str(made), *map(str, sources)]
         result = subprocess.run(command, capture_output=True, text=True)
         if result.returncode != 0:
-            raise ValueError(f"{compiler[0]} refused the firmware sources:\n{result.stderr}")
+            raise ValueError(f"{compiler[0]} refused {library.stem}'s sources:\n{result.stderr}")
         made.replace(library)  # two processes may build at once; the last one wins, both are equal
 
 

@@ -14,6 +14,7 @@ from datasets.records import Int8Array
 from .blob import Score, read_header, with_threshold, write_blob
 from .bundle import FORMAT, write_bundle
 from .golden import golden_file, golden_windows
+from .layers import Graph
 from .model_card import model_card
 from .native import Role
 from .pipeline import Pipeline, run_network
@@ -21,6 +22,7 @@ from .provenance import commit
 from .quantize import QuantizedModel, quantize
 from .score_rules import SCORE_RULES
 from .signal_chain import windows_of
+from .streaming import NotStreamableError, StreamPlan, plan_stream
 from .threshold import Threshold, fit_threshold
 from .training_run import (
     PARTS,
@@ -48,15 +50,19 @@ class Network:
     quantized: QuantizedModel
     blob: bytes
     rank_correlation: float
+    execution: str
 
     @property
     def cost(self) -> dict[str, int]:
-        """Exact figures: of the network, of its blob, of its activations."""
+        """Exact figures: of the network, of its blob, of its memory in either form."""
+        header = read_header(self.blob)
         return {
             "n_parameters": self.quantized.graph.n_parameters,
             "macs_per_window": self.quantized.graph.macs,
             "blob_bytes": len(self.blob),
-            "activation_bytes": read_header(self.blob).activation_bytes,
+            "activation_bytes": header.activation_bytes,
+            "stream_bytes": header.stream_bytes,
+            "stream_step": header.stream_step,
         }
 
 
@@ -148,7 +154,8 @@ def _network(
                 f"({', '.join(trained.classes)}), has {output.n_bytes}"
             )
         score, role = None, Role.CLASSIFIER
-    blob = write_blob(quantized.graph, data.chain, data.hop_len, quantized.tflite, score)
+    stream, execution = _streaming(quantized.graph, data.hop_len, part)
+    blob = write_blob(quantized.graph, data.chain, data.hop_len, quantized.tflite, score, stream)
     outputs, scores = run_network(blob, role, held_back)
     found = outputs if score is None else scores[:, np.newaxis]
     columns = zip(found.T, expected.T, strict=True)
@@ -159,7 +166,22 @@ def _network(
             f"int8 {part} of {run} must rank windows as the float network does "
             f"(Spearman >= {RANK_CORRELATION_MIN}), got {correlation:.3f}"
         )
-    return Network(trained, quantized, blob, float(correlation))
+    return Network(trained, quantized, blob, float(correlation), execution)
+
+
+def _streaming(graph: Graph, hop_len: int, part: str) -> tuple[StreamPlan | None, str]:
+    """Return how a part runs along the stream, None for whole windows, and that in words.
+
+    A gate runs on every window, so it streams where it can. The classifier runs only on what
+    passed: along the stream it would run always.
+    """
+    if part != "filter":
+        return None, "on whole windows: it runs on accepted ones alone"
+    try:
+        plan = plan_stream(graph, hop_len)
+    except NotStreamableError as error:
+        return None, f"on whole windows: {error}"
+    return plan, f"along the stream, every {plan.step} frames"
 
 
 def _manifest(
@@ -180,6 +202,7 @@ def _manifest(
             "score_constants": gate.trained.score_constants,
             "threshold": asdict(threshold),
             "spearman_int8_float": round(gate.rank_correlation, 4),
+            "execution": gate.execution,
             "cost": gate.cost,
             "training": gate.trained.details,
         },
@@ -187,6 +210,7 @@ def _manifest(
             "seed": classifier.trained.seed,
             "classes": list(classifier.trained.classes),
             "spearman_int8_float": round(classifier.rank_correlation, 4),
+            "execution": classifier.execution,
             "cost": classifier.cost,
             "training": classifier.trained.details,
         },

@@ -16,6 +16,8 @@ REASON_OK, REASON_UNFAMILIAR = 0, 5
 REASONS = {REASON_OK: "ok", REASON_UNFAMILIAR: "unfamiliar"}
 """`bg_reason`: why a window was rejected."""
 
+SELF_TEST_FAILED = 20  # BG_ERR_SELF_TEST
+
 Uint32Array = npt.NDArray[np.uint32]
 
 
@@ -174,6 +176,48 @@ class Pipeline(AbstractContextManager["Pipeline", None]):
     def reset(self) -> None:
         """Forget the signal: the next sample starts a new recording."""
         self._c.lib.bgh_reset(self._handle)
+
+    def self_test(self, windows: Int16Array, expected: Sequence[Decision]) -> int | None:
+        """Play golden windows on the device's own self-test.
+
+        Parameters
+        ----------
+        windows : int16 counts (n, n_samples, n_leads), each one window, played from a reset.
+        expected : the decision that each must give.
+
+        Returns
+        -------
+        The first window that is decided otherwise; None where all are as expected.
+        """
+        counts = np.ascontiguousarray(windows, np.int16)
+        assert len(counts) == len(expected)
+        ffi = self._c.ffi
+        rows = ffi.new("bgh_decision[]", len(expected))
+        codes = {reason: code for code, reason in REASONS.items()}
+        for row, decision in zip(rows, expected, strict=True):
+            row.window_start, row.accepted = decision.window_start, decision.accepted
+            row.score[0 : len(decision.scores)] = list(decision.scores)
+            row.reason = codes[decision.reason]
+            row.label = -1 if decision.label is None else decision.label
+            row.margin = decision.margin or 0
+        failed = ffi.new("size_t *")
+        status = self._c.lib.bgh_self_test(
+            self._handle,
+            self._c.pointer(counts, "int16_t"),
+            counts.shape[1],
+            rows,
+            len(expected),
+            failed,
+        )
+        if status == SELF_TEST_FAILED:
+            return int(failed[0])
+        if status:
+            raise FirmwareError("the self-test", status)
+        return None
+
+    def skip_to_frame(self, n_frames: int) -> None:
+        """Let the pipeline believe that `n_frames` have passed; for tests of long recordings."""
+        self._c.lib.bgh_skip_to_frame(self._handle, n_frames)
 
     def close(self) -> None:
         """Free the C side; the pipeline cannot be used afterwards."""

@@ -1,10 +1,12 @@
-"""`python -m firmware_sim`: replay recordings through the firmware; prove that engines agree."""
+"""`python -m firmware_sim`: replay recordings through the firmware, prove parity, profile."""
 
 import shlex
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -20,11 +22,11 @@ from datasets.command_line import (
     split_names,
 )
 from datasets.splits import check_split
-from export.boards import load_board
+from export.boards import board_names, load_board
 from export.bundle import Bundle, load_bundle
 from export.device.image import COMPILER, FirmwareImage, build_image
 
-from .engines import BOARD, ENGINES, open_engine
+from .engines import BOARD, ENGINES, EngineOpener, open_engine
 from .parity import (
     Parity,
     check_golden,
@@ -46,6 +48,15 @@ SplitOption = Annotated[
     str | None,
     typer.Option(help=f"Records to use: {', '.join(SPLITS)}, or several with commas between."),
 ]
+BoardOption = Annotated[
+    str, typer.Option(help="Board to emulate; `python -m export boards` lists them.")
+]
+FilterOnlyOption = Annotated[
+    bool,
+    typer.Option("--filter-only", help="Without the classifier, for a board too small for it."),
+]
+ALL_BOARDS = "all"
+REPORT_WIDTH = 110  # columns of a table that goes into a file
 
 
 @app.command()
@@ -56,6 +67,7 @@ def replay(
     data: DataOption = None,
     split: SplitOption = "test",
     engine: Annotated[str, typer.Option(help=f"Engine: {', '.join(ENGINES)}.")] = "host",
+    board: BoardOption = BOARD,
     records: Annotated[
         int | None,
         typer.Option(min=1, help="Replay this many records, spread evenly; default all."),
@@ -79,11 +91,11 @@ def replay(
     from .replay import replay as play
 
     loaded = load_bundle(bundle)
-    opener = open_engine(engine)
+    opener = open_engine(engine, board)
     opened = _open(loaded, dataset, data, cache)
     record_ids = spread_evenly(_record_ids(opened, split), records)
     played = play(loaded, opened, record_ids, opener)
-    image = _image(loaded)
+    image = _image(loaded, board)
     figures = measure(played, loaded, image, seed)
     provenance = reports.Provenance(
         dataset=opened.name,
@@ -126,16 +138,13 @@ def _notes(
     return notes
 
 
-def _image(bundle: Bundle) -> FirmwareImage | None:
+def _image(bundle: Bundle, board: str) -> FirmwareImage | None:
     """Build the board's image for its sizes; None without the cross compiler."""
     if shutil.which(COMPILER) is None:
         return None
     with tempfile.TemporaryDirectory() as folder:
         return build_image(
-            bundle.filter_blob,
-            bundle.classifier_blob,
-            load_board(BOARD),
-            Path(folder),
+            bundle.filter_blob, bundle.classifier_blob, load_board(board), Path(folder)
         )
 
 
@@ -149,6 +158,11 @@ def parity(
     engines: Annotated[
         str, typer.Option(help="Engines to compare, with commas between; tflm is the reference.")
     ] = ",".join(ENGINES),
+    board: Annotated[
+        str,
+        typer.Option(help="Boards for the engine qemu, with commas between, or all that fit: all."),
+    ] = BOARD,
+    filter_only: FilterOnlyOption = False,
     damage: Annotated[
         int | None,
         typer.Option(help="Flip a weight bit of this filter layer first: the check must fail."),
@@ -159,27 +173,30 @@ def parity(
     """Compare score bits and decisions of every engine: golden windows, then recorded ones.
 
     Of golden windows, the output of every layer is compared too. Exits 1 when an engine differs,
-    and names the first window and layer. Without --dataset, only golden windows are compared;
-    without --split, recordings are taken from all over the data set.
+    and names the first window and layer, and when a board that was named is too small. Without
+    --dataset, only golden windows are compared; without --split, recordings are taken from all
+    over the data set.
 
     Examples
     --------
     python -m firmware_sim parity build/demo --dataset synthetic
     python -m firmware_sim parity build/hyp --dataset ptbxl --data ~/ptbxl --windows 1000
+    python -m firmware_sim parity build/hyp --board qemu-m0,qemu-m55 --filter-only
     python -m firmware_sim parity build/hyp --damage 0
     """
     loaded = load_bundle(bundle)
-    chosen = {name: open_engine(name) for name in split_names(engines)}
+    chosen = _engines(split_names(engines), split_names(board))
     altered = loaded if damage is None else flip_weight_bit(loaded, damage)
     n_golden = len(loaded.golden.adc_counts)
+    compare = partial(check_parity, altered, engines=chosen, with_classifier=not filter_only)
     compared = {
-        "golden": check_parity(altered, golden_recordings(loaded), chosen, n_golden, layers=True)
+        "golden": compare(golden_recordings(loaded), n_windows=n_golden, layers=True),
     }
     if dataset is not None:
         opened = _open(loaded, dataset, data, cache)
         record_ids = spread_evenly(_record_ids(opened, split), windows)
         recordings = dataset_recordings(loaded, opened, record_ids)
-        compared[dataset] = check_parity(altered, recordings, chosen, windows)
+        compared[dataset] = compare(recordings, n_windows=windows)
         if compared[dataset].n_windows < windows:
             raise ValueError(
                 f"{windows} windows must be compared, {dataset} has only "
@@ -194,17 +211,66 @@ def parity(
     found = [difference for result in compared.values() for difference in result.differences]
     if recorded is not None:
         found.append(recorded)
-    if found:
-        raise CheckFailed("\n".join(map(str, found)))
+    too_small = [] if board == ALL_BOARDS else compared["golden"].refused.values()
+    if found or too_small:
+        raise CheckFailed("\n".join(map(str, [*found, *too_small])))
+
+
+def _engines(names: Sequence[str], boards: Sequence[str]) -> dict[str, EngineOpener]:
+    """Return the openers by name; the engine qemu is one for every board and bears its name."""
+    wanted = board_names() if boards == (ALL_BOARDS,) else boards
+    openers: dict[str, EngineOpener] = {}
+    for name in names:
+        if name == "qemu":
+            openers |= {board: open_engine(name, board) for board in wanted}
+        else:
+            openers[name] = open_engine(name)
+    return openers
 
 
 def _print_parity(compared: dict[str, Parity]) -> None:
+    for board, why in compared["golden"].refused.items():
+        print(f"{board}: not compared, {why}")
     for name, result in compared.items():
         for engine, n_equal in result.n_equal.items():
             print(
                 f"{name}: {n_equal} of {result.n_windows} windows equal on {engine} and tflm "
                 f"({result.n_rejected} rejected)"
             )
+
+
+@app.command()
+def profile(
+    bundle: BundleArgument,
+    out: Annotated[Path, typer.Option(help="Folder for profile.html and profile.json.")],
+    board: BoardOption = BOARD,
+    filter_only: FilterOnlyOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Count what a bundle costs on a board: instructions by layer and function, flash, RAM, stack.
+
+    Counts and bytes are exact and the same in every run; milliseconds and microjoules are
+    estimates. Exits 1 when the image does not fit the board, and says what is missing.
+
+    Examples
+    --------
+    python -m firmware_sim profile build/demo --board qemu-m4 --out build/profile
+    python -m firmware_sim profile build/demo --board qemu-m0 --filter-only --out build/profile
+    """
+    from rich.console import Console
+
+    from .profile import measure_profile
+    from .profile_page import profile_tables, write_profile
+
+    measured = measure_profile(load_bundle(bundle), load_board(board), not filter_only)
+    page = write_profile(measured, out)
+    if as_json:
+        print_json({"page": str(page), **measured.to_json()})
+        return
+    Console(highlight=False, width=None if sys.stdout.isatty() else REPORT_WIDTH).print(
+        profile_tables(measured)
+    )
+    print(f"profile: {page}")
 
 
 def _record_ids(dataset: Dataset, split: str | None) -> list[str]:

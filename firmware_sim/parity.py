@@ -18,6 +18,7 @@ from datasets.progress import progress
 from datasets.records import Int8Array, Int16Array
 from export import blob
 from export.bundle import Bundle
+from export.device.image import OverBudget
 from export.graph import read_graph
 from export.pipeline import REASON_OK, REASON_UNFAMILIAR, Decision, make_decision
 from export.signal_chain import check_front_end, check_length
@@ -56,13 +57,15 @@ class Difference:
 class Parity:
     """How many windows were compared, and how many were equal on each engine.
 
-    `differences` has the first one of each engine that differs; none of them = parity.
+    `differences` has the first one of each engine that differs; none of them = parity. `refused`
+    says of every board that is too small what it is short of.
     """
 
     n_windows: int
     n_rejected: int
     n_equal: dict[str, int]
     differences: tuple[Difference, ...]
+    refused: dict[str, str]
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON types."""
@@ -83,6 +86,7 @@ def check_parity(
     engines: dict[str, EngineOpener],
     n_windows: int,
     layers: bool = False,
+    with_classifier: bool = True,
 ) -> Parity:
     """Compare every engine with the reference on the first `n_windows` windows of `recordings`.
 
@@ -94,9 +98,11 @@ def check_parity(
     n_windows : how many windows to compare at most.
     layers : whether equal also means the same output of every layer of both networks, which shows
         what rounding and pooling hide from the score.
+    with_classifier : False runs the filter alone, on every engine.
 
     Raises
     ------
+    OverBudget : no engine but the reference is left, since the boards are too small.
     ValueError : the engines are too few, or the recordings hold no window.
     """
     if REFERENCE not in engines or len(engines) < 2:
@@ -105,10 +111,11 @@ def check_parity(
         )
     n_compared = n_rejected = 0
     with ExitStack() as stack, progress("Comparing windows", n_windows) as advance:
-        opened = {name: stack.enter_context(open_(bundle)) for name, open_ in engines.items()}
+        networks = ("filter", "classifier") if with_classifier else ("filter",)
+        opened, refused = _open_all(bundle, engines, with_classifier, stack)
         reference = opened.pop(REFERENCE)
         comparisons = {
-            name: _Comparison(bundle, reference, name, engine, layers)
+            name: _Comparison(bundle, networks, reference, name, engine, layers)
             for name, engine in opened.items()
         }
         for name, counts in recordings:
@@ -128,16 +135,40 @@ def check_parity(
         n_rejected=n_rejected,
         n_equal={name: comparison.n_equal for name, comparison in comparisons.items()},
         differences=tuple(c.first for c in comparisons.values() if c.first is not None),
+        refused={name: str(error) for name, error in refused.items()},
     )
+
+
+def _open_all(
+    bundle: Bundle, engines: dict[str, EngineOpener], with_classifier: bool, stack: ExitStack
+) -> tuple[dict[str, Engine], dict[str, OverBudget]]:
+    """Open what fits its board; return the engines, and why others were refused."""
+    opened: dict[str, Engine] = {}
+    refused: dict[str, OverBudget] = {}
+    for name, open_ in engines.items():
+        try:
+            opened[name] = stack.enter_context(open_(bundle, with_classifier=with_classifier))
+        except OverBudget as error:
+            refused[name] = error
+    if refused and len(opened) < 2:
+        raise next(iter(refused.values()))
+    return opened, refused
 
 
 class _Comparison:
     """One engine against the reference: how many windows were equal, and the first that was not."""
 
     def __init__(
-        self, bundle: Bundle, reference: Engine, name: str, engine: Engine, layers: bool
+        self,
+        bundle: Bundle,
+        networks: Sequence[str],
+        reference: Engine,
+        name: str,
+        engine: Engine,
+        layers: bool,
     ) -> None:
-        self._bundle, self._reference, self._name = bundle, reference, name
+        self._bundle, self._networks = bundle, networks
+        self._reference, self._name = reference, name
         self._engine, self._layers = engine, layers
         self.n_equal = 0
         self.first: Difference | None = None
@@ -154,12 +185,14 @@ class _Comparison:
                 start = (reference or decision).window_start
                 codes = self._bundle.chain.apply(counts)
                 window = codes[start : start + self._bundle.data.window_len]
-                layer = first_unequal_layer(self._bundle, self._reference, self._engine, window)
+                layer = first_unequal_layer(
+                    self._bundle, self._networks, self._reference, self._engine, window
+                )
             if equal and layer is None:
                 self.n_equal += 1
             elif self.first is None:
                 where = f"{recording} from sample {start}"
-                what = layer or "no layer: signal chain, score or gate"
+                what = layer or "no traced layer: signal chain, score or gate"
                 self.first = Difference(self._name, where, what, reference, decision)
 
 
@@ -168,15 +201,21 @@ def _play(engine: Engine, counts: Int16Array) -> list[Decision]:
     return engine.push(counts)
 
 
-def first_unequal_layer(bundle: Bundle, a: Engine, b: Engine, window: Int8Array) -> str | None:
-    """Return the first layer whose output two engines disagree on, None where there is none."""
-    for network, data in (
-        ("filter", bundle.filter_tflite),
-        ("classifier", bundle.classifier_tflite),
-    ):
-        unequal = np.flatnonzero(a.trace(network, window) != b.trace(network, window))
+def first_unequal_layer(
+    bundle: Bundle, networks: Sequence[str], a: Engine, b: Engine, window: Int8Array
+) -> str | None:
+    """Return the first layer whose output two engines disagree on, None where there is none.
+
+    A network that one of them has no memory to trace is passed over.
+    """
+    files = {"filter": bundle.filter_tflite, "classifier": bundle.classifier_tflite}
+    for network in networks:
+        expected, found = a.trace(network, window), b.trace(network, window)
+        if expected is None or found is None:
+            continue
+        unequal = np.flatnonzero(expected != found)
         if unequal.size:
-            return f"{network} layer {read_graph(data).layer_name(int(unequal[0]))}"
+            return f"{network} layer {read_graph(files[network]).layer_name(int(unequal[0]))}"
     return None
 
 

@@ -114,6 +114,8 @@ def test_an_altered_bundle_is_refused(bundle, tmp_path, command):
 def test_bad_choices_are_named(bundle, ptbxl, tmp_path):
     replay = ["replay", bundle, "--data", ptbxl, "--out", tmp_path]
     assert "engine must be one of tflm, host, qemu, got gpu" in refused(*replay, "--engine", "gpu")
+    assert "board must be one of qemu-m0" in refused(*replay, "--engine", "qemu", "--board", "m9")
+    assert "board must be one of qemu-m0" in refused("parity", bundle, "--board", "qemu-m4,m9")
     assert "split must be one of" in refused(*replay, "--split", "fold9")
     assert "greater than or equal to 1" in refused(*replay, "--records", "0")
     text = refused(*replay, "--split", "train")

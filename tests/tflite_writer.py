@@ -36,12 +36,12 @@ class TfliteWriter:
         """Add an int8 activation and return its index."""
         return self._tensor(shape, "int8", [scale], [zero_point], 0)
 
-    def constant(self, array, scales=(1.0,), axis=0):
+    def constant(self, array, scales=(1.0,), axis=0, zero_point=0):
         """Add a constant and return its index; one scale a channel along `axis`."""
         self.buffers.append(self._buffer(np.ascontiguousarray(array).tobytes()))
-        return self._tensor(
-            array.shape, array.dtype.name, scales, [0] * len(scales), len(self.buffers) - 1, axis
-        )
+        zero_points = [zero_point] * len(scales)
+        buffer = len(self.buffers) - 1
+        return self._tensor(array.shape, array.dtype.name, scales, zero_points, buffer, axis)
 
     def _tensor(self, shape, dtype, scales, zero_points, buffer, axis=0):
         b = self.builder
@@ -87,12 +87,80 @@ class TfliteWriter:
         kind = Options.FullyConnectedOptions
         self._operator(Builtin.FULLY_CONNECTED, [source, weights, bias], output, kind, options)
 
+    def depthwise(
+        self, source, weights, bias, output, *, stride, dilation, same, multiplier, activation=0
+    ):
+        """Add DEPTHWISE_CONV_2D with height 1; the weights' scales lie along axis 3."""
+        b = self.builder
+        tflite.DepthwiseConv2DOptionsStart(b)
+        tflite.DepthwiseConv2DOptionsAddPadding(b, 0 if same else 1)
+        tflite.DepthwiseConv2DOptionsAddStrideW(b, stride)
+        tflite.DepthwiseConv2DOptionsAddStrideH(b, stride)  # TFLite Micro wants both alike
+        tflite.DepthwiseConv2DOptionsAddDepthMultiplier(b, multiplier)
+        tflite.DepthwiseConv2DOptionsAddDilationWFactor(b, dilation)
+        tflite.DepthwiseConv2DOptionsAddDilationHFactor(b, 1)
+        tflite.DepthwiseConv2DOptionsAddFusedActivationFunction(b, activation)
+        options = tflite.DepthwiseConv2DOptionsEnd(b)
+        kind = Options.DepthwiseConv2DOptions
+        self._operator(Builtin.DEPTHWISE_CONV_2D, [source, weights, bias], output, kind, options)
+
+    def elementwise(self, name, a, b, output, *, activation=0):
+        """Add ADD, SUB or MUL."""
+        kind = name.capitalize() + "Options"
+        getattr(tflite, f"{kind}Start")(self.builder)
+        getattr(tflite, f"{kind}AddFusedActivationFunction")(self.builder, activation)
+        options = getattr(tflite, f"{kind}End")(self.builder)
+        self._operator(getattr(Builtin, name), [a, b], output, getattr(Options, kind), options)
+
     def add(self, a, b, output, *, activation=0):
         """Add ADD."""
-        tflite.AddOptionsStart(self.builder)
-        tflite.AddOptionsAddFusedActivationFunction(self.builder, activation)
-        options = tflite.AddOptionsEnd(self.builder)
-        self._operator(Builtin.ADD, [a, b], output, Options.AddOptions, options)
+        self.elementwise("ADD", a, b, output, activation=activation)
+
+    def pool(self, name, source, output, *, kernel, stride, same, activation=0):
+        """Add AVERAGE_POOL_2D or MAX_POOL_2D with height 1."""
+        b = self.builder
+        tflite.Pool2DOptionsStart(b)
+        tflite.Pool2DOptionsAddPadding(b, 0 if same else 1)
+        tflite.Pool2DOptionsAddStrideW(b, stride)
+        tflite.Pool2DOptionsAddStrideH(b, 1)
+        tflite.Pool2DOptionsAddFilterWidth(b, kernel)
+        tflite.Pool2DOptionsAddFilterHeight(b, 1)
+        tflite.Pool2DOptionsAddFusedActivationFunction(b, activation)
+        options = tflite.Pool2DOptionsEnd(b)
+        self._operator(getattr(Builtin, name), [source], output, Options.Pool2DOptions, options)
+
+    def concatenation(self, sources, output, *, axis):
+        """Add CONCATENATION."""
+        tflite.ConcatenationOptionsStart(self.builder)
+        tflite.ConcatenationOptionsAddAxis(self.builder, axis)
+        options = tflite.ConcatenationOptionsEnd(self.builder)
+        kind = Options.ConcatenationOptions
+        self._operator(Builtin.CONCATENATION, sources, output, kind, options)
+
+    def strided_slice(self, source, begin, end, strides, output, *, begin_mask=0):
+        """Add STRIDED_SLICE; `begin`, `end` and `strides` have one entry an axis."""
+        tflite.StridedSliceOptionsStart(self.builder)
+        tflite.StridedSliceOptionsAddBeginMask(self.builder, begin_mask)
+        options = tflite.StridedSliceOptionsEnd(self.builder)
+        kind = Options.StridedSliceOptions
+        bounds = [self.constant(np.array(v, np.int32)) for v in (begin, end, strides)]
+        self._operator(Builtin.STRIDED_SLICE, [source, *bounds], output, kind, options)
+
+    def pad(self, source, paddings, output):
+        """Add PAD; `paddings` has (front, behind) for each axis."""
+        constant = self.constant(np.array(paddings, np.int32))
+        self._operator(Builtin.PAD, [source, constant], output, 0, None)
+
+    def unary(self, name, source, output):
+        """Add an operator of one input and no options, such as TANH."""
+        self._operator(getattr(Builtin, name), [source], output, 0, None)
+
+    def leaky_relu(self, source, output, *, alpha):
+        """Add LEAKY_RELU."""
+        tflite.LeakyReluOptionsStart(self.builder)
+        tflite.LeakyReluOptionsAddAlpha(self.builder, alpha)
+        options = tflite.LeakyReluOptionsEnd(self.builder)
+        self._operator(Builtin.LEAKY_RELU, [source], output, Options.LeakyReluOptions, options)
 
     def mean(self, source, axes, output, *, keep_dims=False):
         """Add MEAN; `axes` is the index of an int32 constant."""
@@ -104,10 +172,6 @@ class TfliteWriter:
     def reshape(self, source, output):
         """Add RESHAPE to the shape of `output`."""
         self._operator(Builtin.RESHAPE, [source], output, 0, None)
-
-    def tanh(self, source, output):
-        """Add TANH, which the runtime does not have."""
-        self._operator(Builtin.TANH, [source], output, 0, None)
 
     def _operator(self, builtin, inputs, output, options_type, options):
         b = self.builder

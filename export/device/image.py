@@ -1,17 +1,40 @@
-"""A bundle cross-compiled into a firmware image."""
+"""A bundle cross-compiled into a firmware image, and whether it fits the board."""
 
+import hashlib
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from datasets.command_line import CheckFailed
+
+from ..blob import read_header
 from ..boards import Board
 from ..native import FIRMWARE, WARNINGS, firmware_sources
 from ..pipeline import Pipeline
+from .linker_map import Piece, read_linker_map
 
 COMPILER = "arm-none-eabi-gcc"
 SIZE = "arm-none-eabi-size"
-FLAGS = ("-std=gnu11", "-O2", "-ffunction-sections", "-fdata-sections", "-nostartfiles")
+FLAGS = ("-std=gnu11", "-O2", "-ffunction-sections", "-fdata-sections")
+SMALL = "-Os"  # for what runs once, or once a window
+LINK_FLAGS = (
+    "-nostartfiles",
+    "--specs=nano.specs",
+    "-Wl,--gc-sections",
+)
+WRAPPED = "-Wl,--wrap=bg_chain_push"  # ports/emulated/accounts.h
+MODELS = "models.o"
+COMMON_PORT = FIRMWARE / "ports" / "emulated"
+OBJECTS = Path(__file__).parents[2] / "build" / "objects"
+
+FLASH_SECTIONS = (".text", ".ARM.exidx", ".models", ".data")
+RAM_SECTIONS = (".stack", ".data", ".arena", ".bss")
+LAYER_TICKS_BYTES = 8  # ports/emulated/accounts.h, one uint64 a layer
+REGION_BYTES = 1 << 26  # the linker places whatever the size: what fits is decided here
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +44,53 @@ class FirmwareImage:
     Parameters
     ----------
     elf : path of the image.
-    flash_bytes : code, constants, model blobs and initial data.
-    ram_bytes : static data with the arena, plus the stack the board reserves.
+    pieces : what of it came from which object file.
+    sections : bytes of each section that takes flash or RAM.
     """
 
     elf: Path
-    flash_bytes: int
-    ram_bytes: int
+    pieces: tuple[Piece, ...]
+    sections: dict[str, int]
+
+    @property
+    def flash_bytes(self) -> int:
+        """Code, constants, model blobs and initial data."""
+        return sum(self.sections[name] for name in FLASH_SECTIONS)
+
+    @property
+    def ram_bytes(self) -> int:
+        """Static data, the arena, and the stack the board reserves."""
+        return sum(self.sections[name] for name in RAM_SECTIONS)
+
+
+class OverBudget(CheckFailed):
+    """The image does not fit the board.
+
+    Parameters
+    ----------
+    board : what it was meant for.
+    memory : "flash" or "RAM".
+    available : bytes the board has; sections : bytes that are needed, by section.
+    exact : False where the image was not even linked, since these sections alone are too large.
+    """
+
+    def __init__(
+        self, board: Board, memory: str, available: int, sections: dict[str, int], exact: bool
+    ) -> None:
+        self.board, self.memory = board.name, memory
+        self.missing_bytes = sum(sections.values()) - available
+        self.exact = exact
+        at_least = "" if exact else "at least "
+        largest = ", ".join(f"{n} {b:,}" for n, b in sorted(sections.items(), key=_by_size) if b)
+        super().__init__(
+            f"{board.name} has {available:,} bytes of {memory}, the image needs "
+            f"{at_least}{sum(sections.values()):,}: {at_least}{self.missing_bytes:,} are missing "
+            f"({largest})"
+        )
+
+
+def _by_size(section: tuple[str, int]) -> int:
+    return -section[1]
 
 
 def require_toolchain() -> None:
@@ -40,67 +103,146 @@ def require_toolchain() -> None:
 
 
 def build_image(
-    filter_blob: bytes, classifier_blob: bytes, board: Board, folder: Path
+    filter_blob: bytes, classifier_blob: bytes | None, board: Board, folder: Path
 ) -> FirmwareImage:
-    """Compile the runtime, the board's port and the blobs into `folder`/firmware.elf.
+    """Link the runtime, the board's port and the blobs into `folder`/firmware.elf.
 
     Parameters
     ----------
-    filter_blob, classifier_blob : linked in as they are, run in place from flash.
+    filter_blob, classifier_blob : linked in as they are, run in place from flash; without a
+        classifier the image is the filter's alone.
     board : what to build for.
     folder : for the image and its inputs; must exist.
 
     Raises
     ------
-    ValueError : no toolchain, the compiler refuses, or the image does not fit the board.
+    OverBudget : the image does not fit the board.
+    ValueError : no toolchain, or the compiler refuses.
     """
-    require_toolchain()
     with Pipeline([filter_blob], classifier_blob) as pipeline:
         arena_bytes = pipeline.arena_bytes
-    port = FIRMWARE / "ports" / board.port
+    blobs = [filter_blob] if classifier_blob is None else [filter_blob, classifier_blob]
+    _check_budget(
+        board,
+        {".models": sum(map(len, blobs))},
+        {".arena": arena_bytes, ".stack": board.stack_bytes},
+        exact=False,
+    )
+    require_toolchain()
+    objects, names = compile_objects(board)
     (folder / "filter.bgm").write_bytes(filter_blob)
-    (folder / "classifier.bgm").write_bytes(classifier_blob)
+    (folder / "classifier.bgm").write_bytes(classifier_blob or b"")
+    n_layers = sum(read_header(blob).n_layers for blob in blobs)
     (folder / "memory.ld").write_text(_memory(board))
-    elf = folder / "firmware.elf"
+    reserved = {
+        "RAM_BYTES": board.ram_bytes,
+        "ARENA_BYTES": arena_bytes,
+        "STACK_BYTES": board.stack_bytes,
+        "LAYER_TICKS_BYTES": n_layers * LAYER_TICKS_BYTES,
+    }
+    image = _link(objects, names, board, folder, reserved)
+    _check_budget(
+        board,
+        {name: image.sections[name] for name in FLASH_SECTIONS},
+        {name: image.sections[name] for name in RAM_SECTIONS},
+        exact=True,
+    )
+    return image
+
+
+def _check_budget(board: Board, flash: dict[str, int], ram: dict[str, int], exact: bool) -> None:
+    if sum(flash.values()) > board.flash_bytes:
+        raise OverBudget(board, "flash", board.flash_bytes, flash, exact)
+    if sum(ram.values()) > board.ram_bytes:
+        raise OverBudget(board, "RAM", board.ram_bytes, ram, exact)
+
+
+def compile_objects(board: Board) -> tuple[Path, list[Path]]:
+    """Compile the runtime and the port, once for each state of the sources.
+
+    The objects hold nothing of a bundle: what its networks need is the linker's to reserve.
+
+    Returns
+    -------
+    objects, names : their folder and their paths in it, which are those of the sources.
+    """
+    port = FIRMWARE / "ports" / board.port
+    sources = [*firmware_sources(), *sorted(COMMON_PORT.glob("*.c")), *sorted(port.glob("*.c"))]
     command = [
-        COMPILER,
-        *board.flags,
-        *FLAGS,
-        *WARNINGS,
-        f"-DBG_ARENA_BYTES={arena_bytes}",
-        f"-I{FIRMWARE}",
-        f"-Wa,-I{folder}",
-        "--specs=nano.specs",
-        "-Wl,--gc-sections",
-        f"-Wl,--defsym=STACK_BYTES={board.stack_bytes}",
-        f"-Wl,-Map={folder / 'firmware.map'}",
-        f"-L{folder}",
-        f"-T{port / 'sections.ld'}",
-        "-o",
-        str(elf),
-        *map(str, [*firmware_sources(), *sorted(port.glob("*.c")), *sorted(port.glob("*.S"))]),
+        *(COMPILER, *board.compiler_flags, *FLAGS, *WARNINGS),
+        *(f"-I{FIRMWARE}", f"-I{COMMON_PORT}", f"-DBG_COUNTER_ADDRESS={board.counter_address:#x}U"),
     ]
+    digest = hashlib.sha256(" ".join([*command, SMALL]).encode())
+    for path in [*sources, *sorted(FIRMWARE.rglob("*.h"))]:
+        digest.update(path.read_bytes())
+    kept = OBJECTS / f"{board.name}-{digest.hexdigest()[:16]}"
+    names = [path.relative_to(FIRMWARE).with_suffix(".o") for path in sources]
+    if not kept.exists():
+        OBJECTS.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=OBJECTS) as made:
+            _compile(command, sources, [Path(made) / "all" / name for name in names], board)
+            try:
+                (Path(made) / "all").rename(kept)
+            except OSError:  # another process was faster; its objects are equal
+                if not kept.exists():
+                    raise
+    return kept, names
+
+
+def _is_hot(source: Path) -> bool:
+    """Return whether a C file's instructions count more than its bytes: kernels, signal chain."""
+    return "kernels" in source.parts or source.name == "chain.c"
+
+
+def _compile(
+    command: list[str], sources: Sequence[Path], objects: Sequence[Path], board: Board
+) -> None:
+    def compile_one(source: Path, made: Path) -> None:
+        made.parent.mkdir(parents=True, exist_ok=True)
+        size = [] if _is_hot(source) else [SMALL]
+        _run([*command, *size, "-c", str(source), "-o", str(made)], board)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(compile_one, sources, objects))
+
+
+def _link(
+    objects: Path, names: Sequence[Path], board: Board, folder: Path, reserved: dict[str, int]
+) -> FirmwareImage:
+    """Link with the models; `reserved` are the symbols in sections.ld that give sizes."""
+    elf, linker_map, models = (folder / n for n in ("firmware.elf", "firmware.map", MODELS))
+    compiler = (COMPILER, *board.compiler_flags)
+    source = str(COMMON_PORT / "models.S")
+    _run(
+        [*compiler, f"-Wa,-I{folder}", "-c", source, "-o", str(models)],
+        board,
+    )
+    command = [
+        *(*compiler, *LINK_FLAGS, WRAPPED, f"-L{folder}", f"-Wl,-Map={linker_map}"),
+        *(f"-Wl,--defsym={name}={n_bytes}" for name, n_bytes in reserved.items()),
+        *(f"-T{COMMON_PORT / 'sections.ld'}", "-o", str(elf)),
+        *map(str, [*(objects / name for name in names), models]),
+    ]
+    _run(command, board)
+    listing = _run([SIZE, "-A", str(elf)], board)
+    rows = (line.split() for line in listing.splitlines())
+    sizes = {row[0]: int(row[1]) for row in rows if len(row) == 3 and row[0].startswith(".")}
+    wanted = dict.fromkeys((*FLASH_SECTIONS, *RAM_SECTIONS))
+    pieces = tuple(read_linker_map(linker_map, objects, wanted))
+    return FirmwareImage(elf, pieces, {name: sizes.get(name, 0) for name in wanted})
+
+
+def _run(command: Sequence[str], board: Board) -> str:
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode != 0:
-        raise ValueError(f"{COMPILER} refused to build for {board.name}:\n{result.stderr}")
-    sections = _sections(elf)
-    in_flash = sum(sections.get(name, 0) for name in (".text", ".ARM.exidx", ".data"))
-    in_ram = sum(sections.get(name, 0) for name in (".data", ".bss")) + board.stack_bytes
-    return FirmwareImage(elf, in_flash, in_ram)
+        raise ValueError(f"{command[0]} refused to build for {board.name}:\n{result.stderr}")
+    return result.stdout
 
 
 def _memory(board: Board) -> str:
     """Return the board's part of the linker script."""
     return (
         "/* made from export/boards, do not edit */\n"
-        f"FLASH (rx) : ORIGIN = {board.flash_origin:#x}, LENGTH = {board.flash_bytes}\n"
-        f"RAM (rwx) : ORIGIN = {board.ram_origin:#x}, LENGTH = {board.ram_bytes}\n"
+        f"FLASH (rx) : ORIGIN = {board.flash_origin:#x}, LENGTH = {REGION_BYTES}\n"
+        f"RAM (rwx) : ORIGIN = {board.ram_origin:#x}, LENGTH = {REGION_BYTES}\n"
     )
-
-
-def _sections(elf: Path) -> dict[str, int]:
-    listing = subprocess.run(
-        [SIZE, "-A", str(elf)], capture_output=True, text=True, check=True
-    ).stdout
-    rows = (line.split() for line in listing.splitlines())
-    return {row[0]: int(row[1]) for row in rows if len(row) == 3 and row[0].startswith(".")}

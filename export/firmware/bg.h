@@ -23,6 +23,7 @@
 #include "chain.h"
 #include "model.h"
 #include "status.h"
+#include "stream.h"
 
 enum {
     BG_GATES_MAX = 2,  /* a quality gate and a familiarity gate */
@@ -67,8 +68,9 @@ typedef struct {
     uint32_t window_len;
     uint32_t hop_len;
     bg_chain_lead *leads; /* arena: filter state, one a lead */
-    int8_t *ring;         /* arena: the last window_len frames */
-    int8_t *activations;  /* arena: one network at a time */
+    bg_stream streams[BG_GATES_MAX + 1]; /* arena: networks that stream; memory NULL: do not */
+    int8_t *ring;         /* arena: the last window_len frames; NULL where every network streams */
+    int8_t *activations;  /* arena: one network at a time, of those that run on whole windows */
     uint32_t ring_next;   /* frame to be written next */
     uint32_t until_window; /* frames until the next decision */
     uint64_t n_frames;     /* since bg_open or bg_reset */

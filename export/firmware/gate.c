@@ -3,10 +3,13 @@
 #include "bg.h"
 #include "score.h"
 
-/* One arena: filter state, the ring of the last window, then one network's activations. Networks
- * run one after another, so they share. */
+/* One arena: filter state, then for the networks that run on whole windows the ring of the last one
+ * and the activations, which they share as they run one after another; then what each network that
+ * streams keeps to itself. */
 typedef struct {
     size_t ring, activations, end; /* offsets; the filter state lies at 0 */
+    size_t streams[BG_GATES_MAX + 1];
+    bool has_ring;
 } arena_plan;
 
 static size_t align_up(size_t bytes) {
@@ -47,14 +50,21 @@ static arena_plan plan_arena(const bg_networks *networks) {
     const bg_blob_header *header = networks->models[0].header;
     const size_t n_leads = header->chain.n_leads;
     size_t activation_bytes = 0;
+    arena_plan plan = {.ring = align_up(n_leads * sizeof(bg_chain_lead))};
     for (uint32_t i = 0; i < n_models(networks); i++) {
-        const size_t bytes = networks->models[i].header->activation_bytes;
-        activation_bytes = bytes > activation_bytes ? bytes : activation_bytes;
+        const bg_model *model = &networks->models[i];
+        const size_t bytes = model->header->activation_bytes;
+        if (model->stream == NULL) {
+            plan.has_ring = true;
+            activation_bytes = bytes > activation_bytes ? bytes : activation_bytes;
+        }
     }
-    arena_plan plan;
-    plan.ring = align_up(n_leads * sizeof(bg_chain_lead));
-    plan.activations = plan.ring + align_up(header->window_len * n_leads);
+    plan.activations = plan.ring + (plan.has_ring ? align_up(header->window_len * n_leads) : 0);
     plan.end = plan.activations + align_up(activation_bytes);
+    for (uint32_t i = 0; i < n_models(networks); i++) {
+        plan.streams[i] = plan.end;
+        plan.end += align_up(networks->models[i].header->stream_bytes);
+    }
     return plan;
 }
 
@@ -81,8 +91,12 @@ bg_status bg_open(bg_pipeline *pipeline, const bg_blobs *blobs, void *arena, siz
     pipeline->window_len = header->window_len;
     pipeline->hop_len = header->hop_len;
     pipeline->leads = arena;
-    pipeline->ring = (int8_t *)arena + plan.ring;
+    pipeline->ring = plan.has_ring ? (int8_t *)arena + plan.ring : NULL;
     pipeline->activations = (int8_t *)arena + plan.activations;
+    for (uint32_t i = 0; i < n_models(&pipeline->networks); i++) {
+        const bool streams = pipeline->networks.models[i].stream != NULL;
+        pipeline->streams[i].memory = streams ? (int8_t *)arena + plan.streams[i] : NULL;
+    }
     bg_reset(pipeline);
     return BG_OK;
 }
@@ -94,19 +108,32 @@ void bg_reset(bg_pipeline *pipeline) {
     pipeline->primed = false;
     pipeline->queue_first = 0;
     pipeline->queue_used = 0;
+    for (uint32_t i = 0; i < n_models(&pipeline->networks); i++) {
+        if (pipeline->streams[i].memory != NULL) {
+            bg_stream_reset(&pipeline->streams[i], &pipeline->networks.models[i]);
+        }
+    }
 }
 
-/* Run one network over the window in the ring, oldest frame first. */
+static bg_observer observer_of(const bg_pipeline *pipeline, uint32_t index) {
+    return (bg_observer){pipeline->hook, pipeline->hook_context, index};
+}
+
+/* Return one network's output for the window that ends with the newest frame. */
 static const int8_t *run_model(bg_pipeline *pipeline, uint32_t index) {
     const bg_model *model = &pipeline->networks.models[index];
+    if (pipeline->streams[index].memory != NULL) {
+        return bg_stream_finish(&pipeline->streams[index], model, observer_of(pipeline, index));
+    }
     const size_t frame = pipeline->chain->n_leads;
     const size_t newest = pipeline->ring_next * frame; /* bytes before the oldest frame */
     const size_t oldest = pipeline->window_len * frame - newest;
+    /* From the ring, oldest frame first; whoever does not stream has one. */
     int8_t *input = bg_model_input(model, pipeline->activations);
+    /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker) */
     memcpy(input, pipeline->ring + newest, oldest);
     memcpy(input + oldest, pipeline->ring, newest);
-    const bg_observer observer = {pipeline->hook, pipeline->hook_context, index};
-    return bg_model_run(model, pipeline->activations, observer);
+    return bg_model_run(model, pipeline->activations, observer_of(pipeline, index));
 }
 
 static void classify(bg_pipeline *pipeline, bg_decision *decision) {
@@ -153,21 +180,36 @@ static void decide(bg_pipeline *pipeline) {
     pipeline->queue_used++;
 }
 
-static void push_frame(bg_pipeline *pipeline, const int16_t *counts) {
-    if (!pipeline->primed) {
-        bg_chain_prime(pipeline->chain, pipeline->leads, counts);
-        pipeline->primed = true;
+/* Keep one frame of codes and run what it makes due. */
+static void take_codes(bg_pipeline *pipeline, const int8_t *codes) {
+    const size_t frame = pipeline->chain->n_leads;
+    if (pipeline->ring != NULL) {
+        memcpy(pipeline->ring + pipeline->ring_next * frame, codes, frame);
+        pipeline->ring_next = pipeline->ring_next + 1 == pipeline->window_len
+                                  ? 0 : pipeline->ring_next + 1;
     }
-    int8_t *codes = pipeline->ring + (size_t)pipeline->ring_next * pipeline->chain->n_leads;
-    (void)bg_chain_push(pipeline->chain, pipeline->leads, counts, codes); /* 1 : 1, one frame */
-    pipeline->ring_next = pipeline->ring_next + 1 == pipeline->window_len
-                              ? 0 : pipeline->ring_next + 1;
+    for (uint32_t i = 0; i < n_models(&pipeline->networks); i++) {
+        if (pipeline->streams[i].memory != NULL) {
+            bg_stream_push(&pipeline->streams[i], &pipeline->networks.models[i], codes,
+                           observer_of(pipeline, i));
+        }
+    }
     pipeline->n_frames++;
     pipeline->until_window--;
     if (pipeline->until_window == 0) {
         pipeline->until_window = pipeline->hop_len;
         decide(pipeline);
     }
+}
+
+static void push_frame(bg_pipeline *pipeline, const int16_t *counts) {
+    int8_t codes[BG_LEADS_MAX];
+    if (!pipeline->primed) {
+        bg_chain_prime(pipeline->chain, pipeline->leads, counts);
+        pipeline->primed = true;
+    }
+    (void)bg_chain_push(pipeline->chain, pipeline->leads, counts, codes); /* 1 : 1, one frame */
+    take_codes(pipeline, codes);
 }
 
 bg_status bg_push(bg_pipeline *pipeline, const int16_t *adc_counts, size_t n_samples) {

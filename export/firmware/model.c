@@ -1,7 +1,8 @@
 #include "model.h"
 
+#include <string.h>
+
 #include "blob_check.h"
-#include "kernels/kernels.h"
 
 bg_status bg_model_open(bg_model *model, const void *data, size_t bytes, bg_role role) {
     const bg_status status = bg_blob_check(data, bytes, role);
@@ -13,6 +14,7 @@ bg_status bg_model_open(bg_model *model, const void *data, size_t bytes, bg_role
     model->header = header;
     model->tensors = (const void *)(base + header->tensors);
     model->layers = (const void *)(base + header->layers);
+    model->stream = header->stream == 0 ? NULL : (const void *)(base + header->stream);
     return BG_OK;
 }
 
@@ -24,45 +26,63 @@ const bg_tensor *bg_model_output(const bg_model *model) {
     return &model->tensors[model->header->output];
 }
 
-static void run_layer(const bg_model *model, const bg_layer *layer, int8_t *activations) {
-    const uint8_t *base = (const uint8_t *)model->header;
-    const bg_tensor *in = &model->tensors[layer->input];
-    const bg_tensor *out = &model->tensors[layer->output];
-    const bg_kernel_data data = {
-        .weights = (const void *)(base + layer->weights),
-        .bias = (const void *)(base + layer->bias),
-        .multipliers = (const void *)(base + layer->multipliers),
-        .shifts = (const void *)(base + layer->shifts),
-    };
-    const int8_t *x = activations + in->offset;
-    int8_t *y = activations + out->offset;
-    switch (layer->op) {
-    case BG_OP_CONV:
-        bg_conv_s8(layer, &data, in, x, out, y);
-        break;
-    case BG_OP_FULLY_CONNECTED:
-        bg_fully_connected_s8(layer, &data, in, x, out, y);
-        break;
-    case BG_OP_ADD: {
-        const bg_tensor *in2 = &model->tensors[layer->input2];
-        bg_add_s8(layer, &data, in, x, in2, activations + in2->offset, out, y);
-        break;
+bg_operand bg_model_operand(const bg_model *model, uint32_t index, int8_t *activations) {
+    const bg_tensor *tensor = &model->tensors[index];
+    if (bg_is_constant(tensor)) {
+        const uint8_t *base = (const uint8_t *)model->header;
+        const void *data = base + (tensor->offset & ~BG_CONSTANT);
+        bg_operand operand = {.tensor = *tensor};
+        memcpy(&operand.data, &data, sizeof data); /* inputs are only read */
+        return operand;
     }
-    default: /* BG_OP_MEAN: bg_blob_check lets no other operator through */
-        bg_mean_s8(layer, &data, in, x, out, y);
-        break;
+    return (bg_operand){*tensor, activations + tensor->offset};
+}
+
+void bg_model_run_job(const bg_model *model, bg_job *job) {
+    static const bg_kernel KERNELS[BG_OP_COUNT] = {
+        [BG_OP_CONV] = bg_conv_s8,
+        [BG_OP_FULLY_CONNECTED] = bg_fully_connected_s8,
+        [BG_OP_ADD] = bg_add_s8,
+        [BG_OP_MEAN] = bg_mean_s8,
+        [BG_OP_DEPTHWISE_CONV] = bg_depthwise_conv_s8,
+        [BG_OP_SUB] = bg_sub_s8,
+        [BG_OP_MUL] = bg_mul_s8,
+        [BG_OP_AVERAGE_POOL] = bg_average_pool_s8,
+        [BG_OP_MAX_POOL] = bg_max_pool_s8,
+        [BG_OP_CONCATENATION] = bg_concatenation_s8,
+        [BG_OP_STRIDED_SLICE] = bg_strided_slice_s8,
+        [BG_OP_RESHAPE] = bg_reshape_s8,
+        [BG_OP_PAD] = bg_pad_s8,
+        [BG_OP_LOOKUP] = bg_lookup_s8,
+    };
+    const uint8_t *base = (const uint8_t *)model->header;
+    const bg_layer *layer = job->layer;
+    job->weights = (const void *)(base + layer->weights);
+    job->bias = (const void *)(base + layer->bias);
+    job->multipliers = (const void *)(base + layer->multipliers);
+    job->shifts = (const void *)(base + layer->shifts);
+    KERNELS[layer->op](job);
+}
+
+void bg_observe(bg_observer observer, uint32_t layer, const int8_t *output, size_t bytes) {
+    if (observer.call != NULL) {
+        observer.call(observer.context, observer.model, layer, output, bytes);
     }
 }
 
 const int8_t *bg_model_run(const bg_model *model, int8_t *activations, bg_observer observer) {
     for (uint32_t i = 0; i < model->header->n_layers; i++) {
         const bg_layer *layer = &model->layers[i];
-        run_layer(model, layer, activations);
-        if (observer.call != NULL) {
-            const bg_tensor *out = &model->tensors[layer->output];
-            observer.call(observer.context, observer.model, i, activations + out->offset,
-                          bg_tensor_bytes(out));
+        bg_job job = {
+            .layer = layer,
+            .out = bg_model_operand(model, layer->output, activations),
+            .scratch = (void *)(activations + layer->scratch),
+        };
+        for (uint32_t k = 0; k < layer->n_inputs; k++) {
+            job.in[k] = bg_model_operand(model, layer->inputs[k], activations);
         }
+        bg_model_run_job(model, &job);
+        bg_observe(observer, i, job.out.data, bg_tensor_bytes(&job.out.tensor));
     }
     return activations + bg_model_output(model)->offset;
 }

@@ -2,12 +2,13 @@
 #ifndef BG_MODEL_H
 #define BG_MODEL_H
 
-#include "blob.h"
+#include "stream_plan.h"
 
 typedef struct {
     const bg_blob_header *header;
     const bg_tensor *tensors;
     const bg_layer *layers;
+    const bg_stream_tensor *stream; /* one a tensor; NULL: whole windows only */
 } bg_model;
 
 /* Called after every layer: which blob of the pipeline (gates first, then the classifier), which
@@ -29,6 +30,15 @@ int8_t *bg_model_input(const bg_model *model, int8_t *activations);
 
 /* Return the tensor that bg_model_run returns. */
 const bg_tensor *bg_model_output(const bg_model *model);
+
+/* Return a tensor as a kernel sees it: in `activations`, or in the blob for a constant. */
+bg_operand bg_model_operand(const bg_model *model, uint32_t index, int8_t *activations);
+
+/* Run one layer: the caller fills in the layer, the operands and the scratch memory. */
+void bg_model_run_job(const bg_model *model, bg_job *job);
+
+/* Tell the observer, where there is one, of a layer that has run. */
+void bg_observe(bg_observer observer, uint32_t layer, const int8_t *output, size_t bytes);
 
 /* Run every layer; return the output tensor inside `activations`. */
 const int8_t *bg_model_run(const bg_model *model, int8_t *activations, bg_observer observer);

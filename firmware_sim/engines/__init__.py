@@ -1,5 +1,9 @@
 """The engines: each runs the same pipeline, and all of them must give the same bits."""
 
+from functools import partial
+
+from export.boards import load_board
+
 from .engine import Engine, EngineOpener, InstructionCounts
 from .host import HostEngine
 from .qemu import BOARD, QemuEngine
@@ -14,13 +18,13 @@ ENGINES: dict[str, EngineOpener] = {
 }
 
 
-def open_engine(name: str) -> EngineOpener:
-    """Return the opener of one engine.
+def open_engine(name: str, board: str = BOARD) -> EngineOpener:
+    """Return the opener of one engine; `board` is what `qemu` emulates.
 
     Raises
     ------
-    ValueError : there is no engine of that name.
+    ValueError : there is no engine or no board of that name.
     """
     if name not in ENGINES:
         raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {name}")
-    return ENGINES[name]
+    return partial(QemuEngine, board=load_board(board)) if name == "qemu" else ENGINES[name]

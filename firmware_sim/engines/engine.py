@@ -2,7 +2,7 @@
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 from datasets.records import Int8Array, Int16Array
 from export.bundle import Bundle
@@ -15,9 +15,9 @@ class InstructionCounts:
 
     Parameters
     ----------
-    gate, classifier : one entry a decision; a classifier that did not run counts 0.
-    chain_total, n_chain_frames : of the signal chain and the ring, over all frames but those that
-        completed a window.
+    gate, classifier : one entry a decision, of all that was done for it since the one before; a
+        classifier that did not run counts 0.
+    chain_total, n_chain_frames : of the signal chain, over all frames.
     """
 
     gate: tuple[float, ...]
@@ -40,10 +40,11 @@ class Engine(AbstractContextManager["Engine", None], Protocol):
         """Forget the signal: the next sample starts a new recording."""
         ...
 
-    def trace(self, network: str, window: Int8Array) -> Uint32Array:
+    def trace(self, network: str, window: Int8Array) -> Uint32Array | None:
         """Return the CRC-32 of every layer's output for one window of codes.
 
-        `network` is "filter" or "classifier". The signal pushed so far is forgotten.
+        `network` is "filter" or "classifier". The signal pushed so far is forgotten. None: a whole
+        window of this network needs more memory than the board has.
         """
         ...
 
@@ -59,13 +60,18 @@ class Engine(AbstractContextManager["Engine", None], Protocol):
 class EngineOpener(Protocol):
     """Opens an engine."""
 
-    def __call__(self, bundle: Bundle, with_filter: bool = True) -> Engine:
-        """Open it on a bundle; `with_filter` False runs the classifier alone."""
+    def __call__(
+        self, bundle: Bundle, with_filter: bool = True, with_classifier: bool = True
+    ) -> Engine:
+        """Open it on a bundle; without one of the networks it runs the other alone."""
         ...
 
 
-class ClosingEngine(AbstractContextManager["Engine", None]):
+class ClosingEngine:
     """The context manager every engine has."""
+
+    def __enter__(self) -> Self:
+        return self
 
     def close(self) -> None:
         """Free what the engine holds."""

@@ -11,10 +11,12 @@ from .engine import ClosingEngine, InstructionCounts
 class HostEngine(ClosingEngine):
     """`bg_pipeline` through cffi: fast enough for whole data sets."""
 
-    def __init__(self, bundle: Bundle, with_filter: bool = True) -> None:
+    def __init__(
+        self, bundle: Bundle, with_filter: bool = True, with_classifier: bool = True
+    ) -> None:
         self._bundle = bundle
         gates = [bundle.filter_blob] if with_filter else []
-        self._pipeline = Pipeline(gates, bundle.classifier_blob)
+        self._pipeline = Pipeline(gates, bundle.classifier_blob if with_classifier else None)
 
     def push(self, adc_counts: Int16Array) -> list[Decision]:
         """Take int16 counts (n_samples, n_leads); return the decisions they complete."""

@@ -83,9 +83,11 @@ class _Network:
 class TflmEngine(ClosingEngine):
     """Signal chain, ring, filter and classifier once more, without the firmware."""
 
-    def __init__(self, bundle: Bundle, with_filter: bool = True) -> None:
+    def __init__(
+        self, bundle: Bundle, with_filter: bool = True, with_classifier: bool = True
+    ) -> None:
         self._chain, self._hop_len = bundle.chain, bundle.data.hop_len
-        self._with_filter = with_filter
+        self._with_filter, self._with_classifier = with_filter, with_classifier
         self._filter = _Network(bundle.filter_tflite)
         self._classifier = _Network(bundle.classifier_tflite)
         window = self._filter.graph.tensors[self._filter.graph.input]
@@ -122,6 +124,8 @@ class TflmEngine(ClosingEngine):
             scores = (int(self._rule.score(output, self._output, self._constants)[0]),)
         if any(score > self._threshold for score in scores):
             return Decision(start, scores, False, "unfamiliar", None, None)
+        if not self._with_classifier:
+            return Decision(start, scores, True, "ok", None, None)
         logits = [int(q) for q in self._classifier.run(window)]
         label = logits.index(max(logits))
         rest = logits[:label] + logits[label + 1 :]

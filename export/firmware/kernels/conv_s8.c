@@ -1,54 +1,71 @@
-#include "kernels.h"
-#include "requantize.h"
+#include <string.h>
 
-static int32_t dot(const int8_t *x, const int8_t *weights, uint32_t n, int32_t zero_point) {
-    int32_t sum = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        sum += (x[i] - zero_point) * weights[i];
+#include "weighted.h"
+#include "x86/x86.h"
+
+/* Widen columns [first, end) to `to`, zeros where they lie in the padding; return the end. */
+static int16_t *widen_columns(const bg_operand *in, int32_t first, int32_t end, int16_t *to) {
+    const uint32_t channels = in->tensor.channels;
+    for (; first < end && first < 0; first++) {
+        memset(to, 0, channels * sizeof *to);
+        to += channels;
     }
-    return sum;
+    const int32_t last = end < in->tensor.width ? end : in->tensor.width;
+    if (first < last) {
+        const uint32_t n = (uint32_t)(last - first) * channels;
+        bg_widen(in->data + (uint32_t)first * channels, n, in->tensor.zero_point, to);
+        to += n;
+        first = last;
+    }
+    for (; first < end; first++) {
+        memset(to, 0, channels * sizeof *to);
+        to += channels;
+    }
+    return to;
 }
 
-/* The taps that fall inside the input; a tap in the padding contributes zero. */
-typedef struct {
-    int32_t first, end; /* [first, end) of the kernel */
-    int32_t start;      /* input column under tap `first` */
-} taps;
-
-static taps taps_inside(const bg_layer *layer, int32_t width, int32_t column) {
-    const int32_t dilation = layer->dilation;
+/* Lay out the windows of output columns [column, column + count). Without dilation neighbours
+ * overlap in one run of columns; with it every window is gathered on its own. */
+static bg_windows lay_out(const bg_job *job, int32_t column, int32_t count) {
+    const bg_layer *layer = job->layer;
+    const bg_operand *in = &job->in[0];
+    const uint32_t terms = (uint32_t)layer->kernel * in->tensor.channels;
+    const bg_windows windows = {
+        .x = job->scratch,
+        .step = bg_window_step(layer, &in->tensor),
+        .count = (uint32_t)count,
+        .taps = bg_padded(terms),
+    };
     const int32_t left = column * layer->stride - layer->pad_left;
-    const int32_t first = left < 0 ? (-left + dilation - 1) / dilation : 0;
-    const int32_t room = width - left; /* columns from the leftmost tap to the end of the input */
-    const int32_t reach = room > 0 ? (room + dilation - 1) / dilation : 0;
-    const int32_t end = reach < layer->kernel ? reach : layer->kernel;
-    return (taps){.first = first, .end = end, .start = left + first * dilation};
-}
-
-static int32_t window_sum(const bg_layer *layer, const bg_tensor *in, const int8_t *x,
-                          const int8_t *weights, taps span) {
-    const uint32_t channels = in->channels;
-    /* Without gaps the taps are one contiguous run. */
-    const int32_t step = layer->dilation == 1 ? span.end - span.first : 1;
-    int32_t sum = 0;
-    for (int32_t tap = span.first; tap < span.end; tap += step) {
-        const int32_t column = span.start + (tap - span.first) * layer->dilation;
-        sum += dot(x + (uint32_t)column * channels, weights + (uint32_t)tap * channels,
-                   (uint32_t)step * channels, in->zero_point);
+    int16_t *to = job->scratch;
+    if (layer->dilation == 1) {
+        to = widen_columns(in, left, left + (count - 1) * layer->stride + layer->kernel, to);
+        memset(to, 0, (windows.taps - terms) * sizeof *to);
+        return windows;
     }
-    return sum;
+    for (int32_t i = 0; i < count; i++) {
+        for (int32_t tap = 0; tap < layer->kernel; tap++) {
+            const int32_t at = left + i * layer->stride + tap * layer->dilation;
+            to = widen_columns(in, at, at + 1, to);
+        }
+        memset(to, 0, (windows.taps - terms) * sizeof *to);
+        to += windows.taps - terms;
+    }
+    return windows;
 }
 
-void bg_conv_s8(const bg_layer *layer, const bg_kernel_data *data, const bg_tensor *in,
-                const int8_t *x, const bg_tensor *out, int8_t *y) {
-    const uint32_t channels = in->channels;
-    const uint32_t row = (uint32_t)layer->kernel * channels;
-    for (int32_t column = 0; column < out->width; column++) {
-        const taps span = taps_inside(layer, in->width, column);
-        for (uint32_t c = 0; c < out->channels; c++) {
-            const int32_t sum = data->bias[c] + window_sum(layer, in, x, data->weights + c * row, span);
-            const int32_t scaled = bg_requantize(sum, data->multipliers[c], data->shifts[c]);
-            *y++ = bg_to_output(scaled, out->zero_point, layer->act_min, layer->act_max);
-        }
+void bg_conv_s8(const bg_job *job) {
+#if BG_X86
+    if (bg_has_vnni() && bg_conv_s8_vnni(job)) {
+        return;
+    }
+#endif
+    const int32_t width = job->out.tensor.width;
+    const int32_t tile = job->layer->tile;
+    for (int32_t column = 0; column < width; column += tile) {
+        const int32_t left = width - column;
+        const bg_windows windows = lay_out(job, column, left < tile ? left : tile);
+        bg_weighted_columns(job, &windows,
+                            job->out.data + (uint32_t)column * job->out.tensor.channels);
     }
 }

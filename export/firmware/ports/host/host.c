@@ -8,6 +8,7 @@
 #include "../../bg.h"
 #include "../../blob_check.h"
 #include "../../score.h"
+#include "../../self_test.h"
 #include "../../trace.h"
 #include "host.h"
 
@@ -135,6 +136,33 @@ bool bgh_poll(bgh_pipeline *handle, bgh_decision *decision) {
 
 void bgh_reset(bgh_pipeline *handle) {
     bg_reset(&handle->pipeline);
+}
+
+int bgh_self_test(bgh_pipeline *handle, const int16_t *adc_counts, size_t n_samples,
+                  const bgh_decision *expected, size_t n, size_t *failed) {
+    bg_status status = BG_OK;
+    size_t unused;
+    for (size_t i = 0; i < n && status == BG_OK; i++) {
+        const bg_golden golden = {
+            .adc_counts = adc_counts + i * n_samples * handle->pipeline.chain->n_leads,
+            .n_samples = n_samples,
+            .expected = {
+                .window_start = expected[i].window_start,
+                .score = {expected[i].score[0], expected[i].score[1]},
+                .accepted = expected[i].accepted,
+                .reason = expected[i].reason,
+                .label = expected[i].label,
+                .margin = expected[i].margin,
+            },
+        };
+        *failed = i;
+        status = bg_self_test(&handle->pipeline, &golden, 1, &unused);
+    }
+    return status;
+}
+
+void bgh_skip_to_frame(bgh_pipeline *handle, uint64_t n_frames) {
+    handle->pipeline.n_frames = n_frames;
 }
 
 void bgh_close(bgh_pipeline *handle) {

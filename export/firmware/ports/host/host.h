@@ -40,4 +40,12 @@ size_t bgh_arena_bytes(const bgh_pipeline *pipeline);
 int bgh_push(bgh_pipeline *pipeline, const int16_t *adc_counts, size_t n_samples);
 bool bgh_poll(bgh_pipeline *pipeline, bgh_decision *decision);
 void bgh_reset(bgh_pipeline *pipeline);
+
+/* Play n windows of n_samples frames each from a reset and compare the decisions with those
+ * expected; *failed becomes the first that differs. Returns a bg_status. */
+int bgh_self_test(bgh_pipeline *pipeline, const int16_t *adc_counts, size_t n_samples,
+                  const bgh_decision *expected, size_t n, size_t *failed);
+
+/* For tests: let the pipeline believe that this many frames have passed. */
+void bgh_skip_to_frame(bgh_pipeline *pipeline, uint64_t n_frames);
 void bgh_close(bgh_pipeline *pipeline);

@@ -1,7 +1,6 @@
 #include "semihosting.h"
 
 #include <stdint.h>
-#include <string.h>
 
 /* Operation numbers of "Semihosting for AArch32 and AArch64", Arm, release 2.0. */
 enum { SYS_OPEN = 0x01, SYS_WRITE = 0x05, SYS_READ = 0x06, SYS_EXIT_EXTENDED = 0x20 };
@@ -14,8 +13,8 @@ static uint32_t call(uint32_t operation, const uint32_t *arguments) {
     return r0;
 }
 
-int semihosting_open(const char *path, semihosting_mode mode) {
-    const uint32_t arguments[3] = {(uint32_t)(uintptr_t)path, (uint32_t)mode, strlen(path)};
+int semihosting_open(const char *path, size_t length, semihosting_mode mode) {
+    const uint32_t arguments[3] = {(uint32_t)(uintptr_t)path, (uint32_t)mode, length};
     return (int)call(SYS_OPEN, arguments);
 }
 

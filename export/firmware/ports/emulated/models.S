@@ -1,7 +1,7 @@
-/* The bundle's blobs, as they are, in flash. Assembly gives them no C type, so the runtime may read
- * them through its own structures. */
+/* The bundle's blobs, as they are, in flash; of a network that is left out the file is empty.
+ * Assembly gives them no C type, so the runtime may read them through its own structures. */
     .syntax unified
-    .section .rodata.models, "a"
+    .section .models, "a"
 
     .balign 16
     .global filter_blob, filter_blob_end

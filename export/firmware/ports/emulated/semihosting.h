@@ -6,7 +6,8 @@
 
 typedef enum { SEMIHOSTING_READ = 1, SEMIHOSTING_WRITE = 5 } semihosting_mode; /* "rb", "wb" */
 
-int semihosting_open(const char *path, semihosting_mode mode); /* a handle, or -1 */
+/* Return a handle, or -1. */
+int semihosting_open(const char *path, size_t length, semihosting_mode mode);
 void semihosting_read(int handle, void *data, size_t bytes);   /* all of them, or exit 3 */
 void semihosting_write(int handle, const void *data, size_t bytes); /* likewise */
 _Noreturn void semihosting_exit(int code);

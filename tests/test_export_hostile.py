@@ -1,0 +1,108 @@
+"""Blobs nobody should run: each kind of damage has its own code, whatever the draw."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from export import blob as blobs
+from export.graph import read_graph
+from export.layers import Op
+from export.native import STATUS_TEXT, FirmwareError, Role, aligned_blob, native
+from export.pipeline import Pipeline
+from export.signal_chain import SignalChain
+from tests.kernel_cases import CASES
+from tests.test_export_blob import changed, changed_row, make_blob, status_of
+
+GOOD = make_blob()
+HEADER = blobs.HEADER_DTYPE
+
+
+def truncated(draw):
+    return GOOD[: draw(st.integers(0, len(GOOD) - 1))]
+
+
+def bit_flipped(draw):
+    data = bytearray(GOOD)
+    data[draw(st.integers(blobs.CRC_START, len(data) - 1))] ^= 1 << draw(st.integers(0, 7))
+    return bytes(data)
+
+
+def byte_swapped(draw):
+    """Return what a big-endian writer would write, at least of the header."""
+    n_fields = draw(st.integers(1, 4))
+    swapped = np.frombuffer(GOOD, HEADER, 1).byteswap().tobytes()
+    end = HEADER.fields[HEADER.names[n_fields]][1]
+    return swapped[:end] + GOOD[end:]
+
+
+def of_another_version(draw):
+    version = draw(st.integers(0, 2**16 - 1).filter(lambda v: v != blobs.VERSION))
+    return changed(GOOD, "version", version)
+
+
+def oversize(draw):
+    """Return a blob with a tensor beyond its memory, or more memory than any may have."""
+    if draw(st.booleans()):
+        return changed(GOOD, "activation_bytes", draw(st.integers(2**24 + 1, 2**32 - 1)))
+    field, least = draw(st.sampled_from([("width", 2**12), ("offset", 2**20)]))
+    most = 2**16 - 1 if field == "width" else 2**31 - 1
+    return changed_row(GOOD, "tensors", 1, field, draw(st.integers(least, most)))
+
+
+def overlapping(draw):
+    """Return a blob whose first layer writes over what it still reads."""
+    offset = int(np.frombuffer(GOOD, HEADER, 1)["tensors"][0])
+    tensors = np.frombuffer(GOOD, blobs.TENSOR_DTYPE, 2, offset)
+    first, n_bytes = int(tensors["offset"][0]), int(tensors["width"][0]) * tensors["channels"][0]
+    inside = draw(st.integers(0, int(n_bytes) // 4 - 1)) * 4
+    return changed_row(GOOD, "tensors", 1, "offset", first + inside)
+
+
+KINDS = {
+    truncated: 2,
+    bit_flipped: 5,
+    byte_swapped: 21,
+    of_another_version: 4,
+    oversize: 8,
+    overlapping: 18,
+}
+
+
+@pytest.mark.parametrize("make", KINDS)
+def test_each_kind_of_damage_has_its_own_code(make):
+    @settings(max_examples=150)
+    @given(data=st.data())
+    def refused(data):
+        assert status_of(make(data.draw)) == KINDS[make]
+
+    refused()
+    assert len(set(KINDS.values())) == len(KINDS)
+
+
+@pytest.mark.parametrize("make", KINDS)
+def test_a_pipeline_opens_none_of_them(make):
+    @settings(max_examples=10)
+    @given(data=st.data())
+    def refused(data):
+        with pytest.raises(FirmwareError, match=STATUS_TEXT[KINDS[make]][:20]):
+            Pipeline([make(data.draw)], None)
+
+    refused()
+
+
+def test_a_slice_that_does_not_advance_is_refused():
+    """The streaming check divided by its stride: a processor trap, found by the fuzzer."""
+    data = CASES["strided_slice"](np.random.default_rng(0))
+    good = blobs.write_blob(read_graph(data), SignalChain(), 1, data, score=None)
+    header = np.frombuffer(good, HEADER, 1)[0]
+    layers = np.frombuffer(good, blobs.LAYER_DTYPE, header["n_layers"], header["layers"])
+    (index,) = np.flatnonzero(layers["op"] == Op.STRIDED_SLICE)
+    for field in ("stride", "dilation"):
+        bad = changed_row(good, "layers", int(index), field, 0)
+        assert status_of(bad, Role.CLASSIFIER) == 9
+
+
+def test_the_undamaged_blob_opens():
+    blob = aligned_blob(GOOD)
+    native().check_blob(blob, Role.GATE, "the good one")
