@@ -1,5 +1,6 @@
 """`python -m firmware_sim`: replay recordings through the firmware; prove that engines agree."""
 
+import hashlib
 import shlex
 import shutil
 import sys
@@ -10,7 +11,14 @@ from typing import Annotated
 
 import typer
 
-from datasets import DATASETS, SPLITS, Dataset, open_dataset
+from datasets import (
+    DATASETS,
+    SPLITS,
+    Candidate,
+    Dataset,
+    leave_one_out,
+    open_dataset,
+)
 from datasets.command_line import (
     App,
     CacheOption,
@@ -25,6 +33,7 @@ from export.bundle import Bundle, load_bundle
 from export.device.image import COMPILER, FirmwareImage, build_image
 
 from .engines import BOARD, ENGINES, open_engine
+from .front_end import fit_front_end
 from .parity import (
     Parity,
     check_golden,
@@ -42,6 +51,13 @@ DatasetOption = Annotated[str | None, typer.Option(help=f"Data set: {', '.join(D
 DataOption = Annotated[
     str | None, typer.Option(help="Folder of the data set, required where it has one.")
 ]
+LeadsOption = Annotated[
+    str | None,
+    typer.Option(help="Leads of the recordings in place of the bundle's, with commas between."),
+]
+MainsOption = Annotated[
+    float | None, typer.Option(help="Take mains hum out of the recordings, at 50 or 60 Hz.")
+]
 SplitOption = Annotated[
     str | None,
     typer.Option(help=f"Records to use: {', '.join(SPLITS)}, or several with commas between."),
@@ -54,6 +70,8 @@ def replay(
     out: Annotated[Path, typer.Option(help="Folder for report.html and report.json.")],
     dataset: DatasetOption = None,
     data: DataOption = None,
+    leads: LeadsOption = None,
+    mains: MainsOption = None,
     split: SplitOption = "test",
     engine: Annotated[str, typer.Option(help=f"Engine: {', '.join(ENGINES)}.")] = "host",
     records: Annotated[
@@ -67,12 +85,14 @@ def replay(
     """Replay whole records through the firmware and write a report.
 
     Every record is played with the filter and, for comparison, to the classifier alone. Without
-    --dataset, the data set is the one the bundle was made on.
+    --dataset, the data set is the one the bundle was made on. Recordings of another rate or gain
+    than the bundle's sensor go through a signal chain of their own to the same networks.
 
     Examples
     --------
     python -m firmware_sim replay build/demo --out build/report --engine qemu
     python -m firmware_sim replay build/hyp --data ~/ptbxl --split test --out build/report
+    python -m firmware_sim replay build/hyp --dataset mitdb --data ~/mitdb --leads MLII --out r
     """
     from . import report as reports
     from .measures import measure
@@ -81,8 +101,10 @@ def replay(
     loaded = load_bundle(bundle)
     opener = open_engine(engine)
     opened = _open(loaded, dataset, data, cache)
-    record_ids = spread_evenly(_record_ids(opened, split), records)
-    played = play(loaded, opened, record_ids, opener)
+    record_ids = spread_evenly(_records_to_replay(loaded, opened, split), records)
+    chosen = None if leads is None else split_names(leads)
+    loaded, remarks = _fitted(loaded, opened, record_ids, chosen, mains)
+    played = play(loaded, opened, record_ids, opener, chosen)
     image = _image(loaded)
     figures = measure(played, loaded, image, seed)
     provenance = reports.Provenance(
@@ -93,10 +115,15 @@ def replay(
         command=shlex.join(["python", "-m", "firmware_sim", *sys.argv[1:]]),
         n_listed=opened.n_listed,
         n_absent=opened.n_absent,
-        notes=tuple(_notes(loaded, opened, split, image)),
+        notes=(*remarks, *_notes(loaded, opened, split, image)),
     )
     page = reports.write_report(
-        figures, played, loaded, provenance, lambda i: opened.load(i, loaded.data.leads), out
+        figures,
+        played,
+        loaded,
+        provenance,
+        lambda i: opened.open(i, chosen or loaded.data.leads),
+        out,
     )
     if as_json:
         print_json({"report": str(page), **figures.to_json()})
@@ -121,6 +148,11 @@ def _notes(
         notes.append(
             f"This {dataset.name} is not the one the bundle was made on: tables or settings differ."
         )
+    if bundle.data.rehearsal and dataset.name == bundle.data.dataset:
+        notes.append(
+            "A rehearsal: the test records are a third of fold 9's patients, and fold 10 is left "
+            "for the real test."
+        )
     if image is None:
         notes.append(f"Flash and RAM are not known: {COMPILER} is not installed here.")
     return notes
@@ -144,6 +176,8 @@ def parity(
     bundle: BundleArgument,
     dataset: DatasetOption = None,
     data: DataOption = None,
+    leads: LeadsOption = None,
+    mains: MainsOption = None,
     split: SplitOption = None,
     windows: Annotated[int, typer.Option(min=1, help="Windows of the data set to compare.")] = 100,
     engines: Annotated[
@@ -178,8 +212,10 @@ def parity(
     if dataset is not None:
         opened = _open(loaded, dataset, data, cache)
         record_ids = spread_evenly(_record_ids(opened, split), windows)
-        recordings = dataset_recordings(loaded, opened, record_ids)
-        compared[dataset] = check_parity(altered, recordings, chosen, windows)
+        names = None if leads is None else split_names(leads)
+        fitted, _ = _fitted(altered, opened, record_ids, names, mains)
+        recordings = dataset_recordings(fitted, opened, record_ids, windows, names)
+        compared[dataset] = check_parity(fitted, recordings, chosen, windows)
         if compared[dataset].n_windows < windows:
             raise ValueError(
                 f"{windows} windows must be compared, {dataset} has only "
@@ -198,6 +234,20 @@ def parity(
         raise CheckFailed("\n".join(map(str, found)))
 
 
+def _fitted(
+    bundle: Bundle,
+    dataset: Dataset,
+    record_ids: list[str],
+    leads: tuple[str, ...] | None,
+    mains_hz: float | None,
+) -> tuple[Bundle, tuple[str, ...]]:
+    """Fit the bundle to the recordings, and say what that took."""
+    fitted, remarks = fit_front_end(bundle, dataset, record_ids, leads, mains_hz)
+    for remark in remarks:
+        print(remark, file=sys.stderr)
+    return fitted, remarks
+
+
 def _print_parity(compared: dict[str, Parity]) -> None:
     for name, result in compared.items():
         for engine, n_equal in result.n_equal.items():
@@ -207,8 +257,25 @@ def _print_parity(compared: dict[str, Parity]) -> None:
             )
 
 
+def _records_to_replay(bundle: Bundle, dataset: Dataset, split: str | None) -> list[str]:
+    """Return the records of `split`, out of the door of the protocol the bundle was made under.
+
+    Unseen records are among those of the test split alone, which is opened for this bundle.
+    """
+    rehearsal = bundle.data.rehearsal and dataset.name == bundle.data.dataset
+    protocol = leave_one_out(dataset, bundle.data.hold_out, rehearsal=rehearsal)
+    names = dict.fromkeys(split_names(split or ",".join(SPLITS)))
+    if "test" in names:
+        shipped = hashlib.sha256(bundle.filter_blob + bundle.classifier_blob).hexdigest()
+        protocol = protocol.opened_for(Candidate(bundle.path.name, shipped))
+    return [record_id for name in names for record_id in protocol.of_split(name)]
+
+
 def _record_ids(dataset: Dataset, split: str | None) -> list[str]:
-    """Return the records of `split`, which may name several with commas between."""
+    """Return the records of `split`, which may name several with commas between.
+
+    For parity, which compares bits and looks at no label, so it needs no protocol.
+    """
     if split is None:
         return dataset.record_ids()
     names = dict.fromkeys(split_names(split))
@@ -216,11 +283,16 @@ def _record_ids(dataset: Dataset, split: str | None) -> list[str]:
 
 
 def _open(bundle: Bundle, dataset: str | None, data: str | None, cache: Path | None) -> Dataset:
-    """Open the data set asked for, at the bundle's rate; by default the one it was trained on."""
+    """Open the data set asked for, at the rate of the bundle's sensor or training if it has that.
+
+    By default it is the one the bundle was trained on.
+    """
     name = dataset or bundle.data.dataset
     if data is None and name == bundle.data.dataset:
         data = bundle.data.data
-    return open_dataset(name, data, bundle.data.fs, cache)
+    rates = DATASETS[name].fs if name in DATASETS else ()
+    known = [fs for fs in (bundle.chain.fs, bundle.data.fs) if fs in rates]
+    return open_dataset(name, data, known[0] if known else None, cache)
 
 
 if __name__ == "__main__":

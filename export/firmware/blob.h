@@ -14,7 +14,7 @@
 enum {
     BG_ALIGN = 16,
     BG_MAGIC = 0x314D4742, /* "BGM1" */
-    BG_VERSION = 1,
+    BG_VERSION = 2,
     BG_CRC_START = 16, /* the checksum covers everything behind it */
     BG_TENSORS_MAX = 128,
     BG_LAYERS_MAX = 128,
@@ -54,6 +54,7 @@ typedef struct {
     uint16_t output;
     uint32_t score_rule;      /* bg_score_rule */
     uint32_t score_constants; /* offset, 0 where the rule needs none */
+    uint32_t taps;            /* offset of the chain's int16 taps; 0 where it does not resample */
     uint32_t reserved;        /* zero */
 } bg_blob_header;
 
@@ -82,6 +83,11 @@ typedef struct {
     uint32_t multipliers; /* int32 [channels out]; ADD: input, input2, output; MEAN: one */
     uint32_t shifts;      /* int8, as many as multipliers; positive shifts left */
 } bg_layer;
+
+/* Return the resampler's taps, NULL where the chain has none. */
+static inline const int16_t *bg_blob_taps(const bg_blob_header *header) {
+    return header->taps == 0 ? NULL : (const void *)((const uint8_t *)header + header->taps);
+}
 
 /* Return the number of bytes of a tensor. */
 static inline size_t bg_tensor_bytes(const bg_tensor *tensor) {

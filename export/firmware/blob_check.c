@@ -193,6 +193,19 @@ static bg_status check_ends(const bg_blob_header *header, const bg_tensor *tenso
                           n_outputs);
 }
 
+/* One sample completes one window at most: a port may count on it. */
+static bg_status check_chain(const bg_blob_header *header) {
+    const bg_chain_settings *chain = &header->chain;
+    const uint64_t n_taps = (uint64_t)chain->up * chain->taps_per_phase;
+    if (header->taps != 0 && !inside(header, header->taps, n_taps, sizeof(int16_t))) {
+        return BG_ERR_RANGE;
+    }
+    if ((uint64_t)header->hop_len * chain->down < chain->up) {
+        return BG_ERR_CHAIN;
+    }
+    return bg_chain_check(chain, bg_blob_taps(header));
+}
+
 bg_status bg_blob_check(const void *data, size_t bytes, bg_role role) {
     bg_status status = check_envelope(data, bytes, role);
     if (status != BG_OK) {
@@ -218,5 +231,5 @@ bg_status bg_blob_check(const void *data, size_t bytes, bg_role role) {
     if (status == BG_OK) {
         status = check_ends(header, tensors);
     }
-    return status == BG_OK ? bg_chain_check(&header->chain) : status;
+    return status == BG_OK ? check_chain(header) : status;
 }

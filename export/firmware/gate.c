@@ -3,10 +3,10 @@
 #include "bg.h"
 #include "score.h"
 
-/* One arena: filter state, the ring of the last window, then one network's activations. Networks
+/* One arena: the signal chain, the ring of the last window, then one network's activations. Networks
  * run one after another, so they share. */
 typedef struct {
-    size_t ring, activations, end; /* offsets; the filter state lies at 0 */
+    size_t ring, activations, end; /* offsets; the chain lies at 0 */
 } arena_plan;
 
 static size_t align_up(size_t bytes) {
@@ -18,8 +18,11 @@ static uint32_t n_models(const bg_networks *networks) {
 }
 
 static bool same_front_end(const bg_blob_header *a, const bg_blob_header *b) {
+    const size_t n_taps = (size_t)a->chain.up * a->chain.taps_per_phase;
     return memcmp(&a->chain, &b->chain, sizeof a->chain) == 0 && a->window_len == b->window_len &&
-           a->hop_len == b->hop_len;
+           a->hop_len == b->hop_len &&
+           (n_taps == 0 ||
+            memcmp(bg_blob_taps(a), bg_blob_taps(b), n_taps * sizeof(int16_t)) == 0);
 }
 
 static bg_status open_networks(bg_networks *networks, const bg_blobs *blobs) {
@@ -52,7 +55,7 @@ static arena_plan plan_arena(const bg_networks *networks) {
         activation_bytes = bytes > activation_bytes ? bytes : activation_bytes;
     }
     arena_plan plan;
-    plan.ring = align_up(n_leads * sizeof(bg_chain_lead));
+    plan.ring = align_up(bg_chain_bytes(&header->chain));
     plan.activations = plan.ring + align_up(header->window_len * n_leads);
     plan.end = plan.activations + align_up(activation_bytes);
     return plan;
@@ -77,10 +80,9 @@ bg_status bg_open(bg_pipeline *pipeline, const bg_blobs *blobs, void *arena, siz
         return BG_ERR_ARENA;
     }
     const bg_blob_header *header = pipeline->networks.models[0].header;
-    pipeline->chain = &header->chain;
+    bg_chain_open(&pipeline->chain, &header->chain, bg_blob_taps(header), arena);
     pipeline->window_len = header->window_len;
     pipeline->hop_len = header->hop_len;
-    pipeline->leads = arena;
     pipeline->ring = (int8_t *)arena + plan.ring;
     pipeline->activations = (int8_t *)arena + plan.activations;
     bg_reset(pipeline);
@@ -88,10 +90,13 @@ bg_status bg_open(bg_pipeline *pipeline, const bg_blobs *blobs, void *arena, siz
 }
 
 void bg_reset(bg_pipeline *pipeline) {
+    if (pipeline->chain.settings == NULL) {
+        return; /* bg_open refused the blobs */
+    }
     pipeline->ring_next = 0;
     pipeline->until_window = pipeline->window_len;
     pipeline->n_frames = 0;
-    pipeline->primed = false;
+    bg_chain_reset(&pipeline->chain);
     pipeline->queue_first = 0;
     pipeline->queue_used = 0;
 }
@@ -99,7 +104,7 @@ void bg_reset(bg_pipeline *pipeline) {
 /* Run one network over the window in the ring, oldest frame first. */
 static const int8_t *run_model(bg_pipeline *pipeline, uint32_t index) {
     const bg_model *model = &pipeline->networks.models[index];
-    const size_t frame = pipeline->chain->n_leads;
+    const size_t frame = pipeline->chain.settings->n_leads;
     const size_t newest = pipeline->ring_next * frame; /* bytes before the oldest frame */
     const size_t oldest = pipeline->window_len * frame - newest;
     int8_t *input = bg_model_input(model, pipeline->activations);
@@ -153,13 +158,12 @@ static void decide(bg_pipeline *pipeline) {
     pipeline->queue_used++;
 }
 
-static void push_frame(bg_pipeline *pipeline, const int16_t *counts) {
-    if (!pipeline->primed) {
-        bg_chain_prime(pipeline->chain, pipeline->leads, counts);
-        pipeline->primed = true;
+/* Take the chain's next frame of codes into the ring; false when it has none. */
+static bool take_frame(bg_pipeline *pipeline) {
+    const size_t frame = pipeline->chain.settings->n_leads;
+    if (!bg_chain_pop(&pipeline->chain, pipeline->ring + pipeline->ring_next * frame)) {
+        return false;
     }
-    int8_t *codes = pipeline->ring + (size_t)pipeline->ring_next * pipeline->chain->n_leads;
-    (void)bg_chain_push(pipeline->chain, pipeline->leads, counts, codes); /* 1 : 1, one frame */
     pipeline->ring_next = pipeline->ring_next + 1 == pipeline->window_len
                               ? 0 : pipeline->ring_next + 1;
     pipeline->n_frames++;
@@ -168,19 +172,23 @@ static void push_frame(bg_pipeline *pipeline, const int16_t *counts) {
         pipeline->until_window = pipeline->hop_len;
         decide(pipeline);
     }
+    return true;
 }
 
 bg_status bg_push(bg_pipeline *pipeline, const int16_t *adc_counts, size_t n_samples) {
-    if (pipeline->chain == NULL) {
+    if (pipeline->chain.settings == NULL) {
         return BG_ERR_CONFIGURATION;
     }
+    const size_t n_frames = bg_chain_frames(&pipeline->chain, n_samples);
     const size_t until = pipeline->until_window;
-    const size_t due = n_samples < until ? 0 : 1 + (n_samples - until) / pipeline->hop_len;
+    const size_t due = n_frames < until ? 0 : 1 + (n_frames - until) / pipeline->hop_len;
     if (due > BG_QUEUE_LEN - pipeline->queue_used) {
         return due > BG_QUEUE_LEN ? BG_ERR_CHUNK : BG_ERR_QUEUE_FULL;
     }
     for (size_t i = 0; i < n_samples; i++) {
-        push_frame(pipeline, adc_counts + i * pipeline->chain->n_leads);
+        bg_chain_push(&pipeline->chain, adc_counts + i * pipeline->chain.settings->n_leads);
+        while (take_frame(pipeline)) {
+        }
     }
     return BG_OK;
 }

@@ -73,10 +73,10 @@ static void push_frame(const int16_t *frame, push_reply *reply, decision_reply *
 static void push(uint32_t n_samples) {
     static decision_reply decisions[PUSH_MAX];
     push_reply reply = {0};
-    if (n_samples > PUSH_MAX || pipeline.chain == NULL) {
+    if (n_samples > PUSH_MAX || pipeline.chain.settings == NULL) {
         semihosting_exit(EXIT_BAD_COMMAND);
     }
-    const uint32_t n_leads = pipeline.chain->n_leads;
+    const uint32_t n_leads = pipeline.chain.settings->n_leads;
     semihosting_read(in, counts, n_samples * n_leads * sizeof counts[0]);
     for (uint32_t i = 0; i < n_samples && reply.status == BG_OK; i++) {
         push_frame(counts + i * n_leads, &reply, decisions);
@@ -89,11 +89,11 @@ static void push(uint32_t n_samples) {
 static void trace(uint32_t index) {
     static uint32_t crcs[BG_LAYERS_MAX];
     const bg_networks *networks = &pipeline.networks;
-    if (pipeline.chain == NULL || index >= networks->n_gates + networks->has_classifier) {
+    if (pipeline.chain.settings == NULL || index >= networks->n_gates + networks->has_classifier) {
         semihosting_exit(EXIT_BAD_COMMAND);
     }
     const bg_model *model = &networks->models[index];
-    semihosting_read(in, pipeline.ring, pipeline.window_len * pipeline.chain->n_leads);
+    semihosting_read(in, pipeline.ring, pipeline.window_len * pipeline.chain.settings->n_leads);
     bg_trace_model(model, pipeline.activations, pipeline.ring, crcs);
     bg_reset(&pipeline);
     semihosting_write(out, crcs, model->header->n_layers * sizeof crcs[0]);
