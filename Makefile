@@ -6,7 +6,7 @@ SHELL := bash
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup tools demo test check fmt lint type parity figures lock clean
+.PHONY: help setup tools demo test bench check fmt lint type parity figures lock clean
 
 PY := .venv/bin/python
 RUN := build/demo/run
@@ -140,11 +140,16 @@ lint: .venv/.stamp ## ruff: rules and format
 type: .venv/.stamp ## mypy, strict
 	$(PY) -m mypy
 
+bench: setup ## speed and memory of the signal chain, as ratios (BEATGATE_DATA=DIR: on PTB-XL)
+	$(PY) -m tests.bench
+
 parity: setup $(BUNDLE)/manifest.json ## the demo's bundle decides alike on every engine
 	@$(FUNCTIONS)
 	parity
 
-figures: ## the README's picture, from REPORT (a folder that a replay has written)
+figures: .venv/.stamp ## the documentation's pictures; the README's from REPORT (a folder that a replay has written)
+	$(PY) -m datasets show synthetic 00001 --out docs/figures/ecg.png
+	$(PY) -m datasets show synthetic 00000 --leads I,V2 --fault electrode_motion --snr 0 --out docs/figures/fault.png
 	chromium --headless --no-sandbox --disable-gpu --no-first-run --user-data-dir="$$(mktemp -d)" \
 		--hide-scrollbars --virtual-time-budget=8000 --window-size=1200,1290 \
 		--screenshot=docs/figures/report.png "file://$$(realpath $(REPORT))/report.html" 2>/dev/null
