@@ -6,7 +6,7 @@ SHELL := bash
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup tools demo test check fmt lint lint-c fuzz type parity figures lock clean
+.PHONY: help setup tools demo test bench check fmt lint lint-c fuzz type parity figures lock clean
 
 PY := .venv/bin/python
 RUN := build/demo/run
@@ -166,21 +166,26 @@ fuzz: .venv/.stamp ## hostile model blobs through the runtime under the sanitize
 	# Half of the time each: the C as boards have it, and with this machine's own kernels.
 	for kernels in portable native; do
 		run clang -std=gnu11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-			-Wall -Wextra -Werror -DBG_$${kernels^^} -I$(C_FIRMWARE) -o $(FUZZ)/$$kernels \
+			-Wall -Wextra -Werror -Wno-unknown-pragmas -DBG_$${kernels^^} -I$(C_FIRMWARE) -o $(FUZZ)/$$kernels \
 			tests/fuzz/fuzz_blob.c $(C_RUNTIME)
 		run $(FUZZ)/$$kernels -max_total_time=$$(($(SECONDS) / 2)) -timeout=20 -rss_limit_mb=2048 \
 			-max_len=4096 -artifact_prefix=$(FUZZ)/ -verbosity=0 -print_final_stats=1 \
-			$(FUZZ)/corpus tests/fuzz/corpus $(FUZZ)/seeds
+			$(FUZZ)/corpus $(wildcard tests/fuzz/corpus) $(FUZZ)/seeds
 	done
 
 type: .venv/.stamp ## mypy, strict
 	$(PY) -m mypy
 
+bench: setup ## speed and memory of the signal chain, as ratios (BEATGATE_DATA=DIR: on PTB-XL)
+	$(PY) -m tests.bench
+
 parity: setup $(BUNDLE)/manifest.json ## the demo's bundle decides alike on every engine
 	@$(FUNCTIONS)
 	parity
 
-figures: ## the README's picture, from REPORT (a folder that a replay has written)
+figures: .venv/.stamp ## the documentation's pictures; the README's from REPORT (a folder that a replay has written)
+	$(PY) -m datasets show synthetic 00001 --out docs/figures/ecg.png
+	$(PY) -m datasets show synthetic 00000 --leads I,V2 --fault electrode_motion --snr 0 --out docs/figures/fault.png
 	chromium --headless --no-sandbox --disable-gpu --no-first-run --user-data-dir="$$(mktemp -d)" \
 		--hide-scrollbars --virtual-time-budget=8000 --window-size=1200,1290 \
 		--screenshot=docs/figures/report.png "file://$$(realpath $(REPORT))/report.html" 2>/dev/null

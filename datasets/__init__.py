@@ -2,11 +2,17 @@
 
 from pathlib import Path
 
+from .butqdb import BUTQDB
 from .dataset import Dataset, DatasetCard
+from .files import FILES
+from .mitdb import MITDB
+from .nstdb import NSTDB
+from .protocol import Candidate, LeaveOneOut, leave_one_out
 from .ptbxl import PTBXL
+from .reader import RecordReader
 from .recordings import lead_columns
 from .records import SUPERCLASSES, Annotations, EcgRecord, Stretch, WindowBatch
-from .splits import SPLITS, in_distribution, split_of
+from .splits import SPLITS, split_of
 from .synthetic import SYNTHETIC
 from .windows import window_starts
 
@@ -15,13 +21,16 @@ __all__ = [
     "SPLITS",
     "SUPERCLASSES",
     "Annotations",
+    "Candidate",
     "Dataset",
     "DatasetCard",
     "EcgRecord",
+    "LeaveOneOut",
+    "RecordReader",
     "Stretch",
     "WindowBatch",
-    "in_distribution",
     "lead_columns",
+    "leave_one_out",
     "open_dataset",
     "split_of",
     "window_starts",
@@ -29,7 +38,11 @@ __all__ = [
 
 DATASETS: dict[str, DatasetCard] = {
     "ptbxl": PTBXL,
+    "butqdb": BUTQDB,
+    "nstdb": NSTDB,
+    "mitdb": MITDB,
     "synthetic": SYNTHETIC,
+    "files": FILES,
 }
 
 
@@ -45,8 +58,10 @@ def open_dataset(
     ----------
     name : a key of `DATASETS`.
     data : the folder the data set was downloaded to; for `synthetic`, None or its settings such as
-        "n_subjects=60,seed=1".
-    fs : sample rate in Hz, one the data set is published at; None = the first of its card.
+        "n_subjects=60,seed=1"; for `files`, a recording or a folder of them, such as
+        "watch.csv,fs=250,units=uV".
+    fs : sample rate in Hz, one the data set is published at; None = the first of its card, or that
+        of the recordings where the card names none.
     cache : folder for the cache; default beside the data, or else in ~/.cache/beatgate.
 
     Raises

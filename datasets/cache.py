@@ -8,7 +8,6 @@ build that was cut short never looks whole.
 """
 
 import errno
-import fcntl
 import hashlib
 import json
 import logging
@@ -21,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from .locks import locked
 from .progress import progress
 from .records import Int16Array
 
@@ -71,7 +71,8 @@ def open_signals(
     """
     cached = _read(folder, key, record_ids, shape)
     if cached is None:
-        with _locked(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder / "lock", "to build this cache"):
             # Another process may have built it while this one waited for the lock.
             cached = _read(folder, key, record_ids, shape)
             if cached is None:
@@ -131,7 +132,7 @@ def read_json(path: Path, key: str) -> Any:
 
 def write_json(path: Path, key: str, value: object) -> None:
     """Write `value` under `key` to `path`: the whole file, or nothing."""
-    with _replacing(path) as temporary:
+    with replacing(path) as temporary:
         temporary.write_text(json.dumps({"key": key, "value": value}))
 
 
@@ -169,7 +170,7 @@ def _build(
     header = {"descr": "<i2", "fortran_order": False, "shape": (len(record_ids), *shape)}
     unreadable = {}
     with (
-        _replacing(folder / "adc_counts.npy") as temporary,
+        replacing(folder / "adc_counts.npy") as temporary,
         temporary.open("wb") as file,
         progress(description, len(record_ids)) as advance,
     ):
@@ -186,7 +187,7 @@ def _build(
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary name; what was written there becomes `path` if nothing went wrong."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
@@ -196,20 +197,6 @@ def _replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock: of several processes that open a data set, one builds its cache."""
-    folder.mkdir(parents=True, exist_ok=True)
-    # The system frees the lock when the process ends, however it ends.
-    with (folder / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logger.warning("%s: waiting for another process to build this cache", folder)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _user_cache() -> Path:

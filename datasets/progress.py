@@ -11,16 +11,17 @@ SHOW_AFTER_S = 2.0
 class Advance(Protocol):
     """What moves a progress bar on."""
 
-    def __call__(self, n: int = 1, note: str = "") -> None:
-        """Count `n` more steps as done, and show `note` beside the bar."""
+    def __call__(self, n: int = 1, note: str | None = None, more: int = 0) -> None:
+        """Count `n` more steps as done and `more` as still to do; show `note` beside the bar."""
         ...
 
 
 @contextmanager
-def progress(description: str, total: int) -> Iterator[Advance]:
+def progress(description: str, total: int, in_bytes: bool = False) -> Iterator[Advance]:
     """Show a progress bar on stderr once the work has taken 2 s, and clear it at the end.
 
-    Nothing is shown where stderr is not a terminal.
+    Nothing is shown where stderr is not a terminal. With `in_bytes`, steps are bytes, and the bar
+    shows their rate.
 
     Examples
     --------
@@ -31,17 +32,23 @@ def progress(description: str, total: int) -> Iterator[Advance]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
+        DownloadColumn,
         MofNCompleteColumn,
         Progress,
+        ProgressColumn,
         TextColumn,
         TimeRemainingColumn,
+        TransferSpeedColumn,
     )
 
     console = Console(stderr=True)
+    counts: tuple[ProgressColumn, ...] = (MofNCompleteColumn(),)
+    if in_bytes:
+        counts = (DownloadColumn(), TransferSpeedColumn())
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        *counts,
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
         console=console,
@@ -50,8 +57,12 @@ def progress(description: str, total: int) -> Iterator[Advance]:
     task = bar.add_task(description, total=total, note="")
     start_s = time.monotonic()
 
-    def advance(n: int = 1, note: str = "") -> None:
-        bar.update(task, advance=n, note=note)
+    def advance(n: int = 1, note: str | None = None, more: int = 0) -> None:
+        nonlocal total
+        total += more
+        bar.update(task, total=total, advance=n)
+        if note is not None:
+            bar.update(task, note=note)
         due = time.monotonic() - start_s > SHOW_AFTER_S
         if due and console.is_terminal and not bar.live.is_started:
             bar.start()

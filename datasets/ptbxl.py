@@ -22,15 +22,15 @@ import numpy as np
 
 from .cache import cache_folder, digest, open_signals, read_json, write_json
 from .dataset import DatasetCard
-from .recordings import RecordInfo, Recordings
+from .recordings import RecordInfo, Recordings, cached_recordings
 from .records import SUPERCLASSES, Int16Array
+from .wfdb_files import read_wfdb
 
 logger = logging.getLogger(__name__)
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 DURATION_S = 10
 ADC_GAIN = 1000.0  # counts per mV: every header of the data set says 1000.0(0)/mV
-INVALID_SAMPLE = -32768  # WFDB format 16's mark of a missing sample
 
 DATABASE_CSV = "ptbxl_database.csv"
 STATEMENTS_CSV = "scp_statements.csv"
@@ -73,7 +73,7 @@ def open_ptbxl(data: str | Path | None, fs: float, cache: str | Path | None) -> 
         partial(_read_signals, data, present, fs),
         "Reading PTB-XL",
     )
-    recordings = Recordings(PTBXL, fs, ADC_GAIN, listed, signals, csv_digest, data)
+    recordings = cached_recordings(PTBXL, fs, ADC_GAIN, listed, signals, csv_digest, data)
     if recordings.n_absent:
         logger.warning(
             "%s: %d of %d records are absent", data, recordings.n_absent, recordings.n_listed
@@ -84,58 +84,26 @@ def open_ptbxl(data: str | Path | None, fs: float, cache: str | Path | None) -> 
 def read_signal(stem: Path, fs: float) -> Int16Array:
     """Return the ADC counts of the WFDB record `stem`.hea, `stem`.dat, int16 (n_samples, 12).
 
-    The header is parsed by wfdb and held to what PTB-XL publishes. Samples of format 16 are plain
-    little-endian int16, which numpy reads once the file's size is known to be right.
-
     Raises
     ------
-    ValueError : a file is missing, too short, or breaks a rule; the text names file, rule, value.
+    ValueError : a file is missing, of the wrong size, or not what PTB-XL publishes; the text names
+        file, rule, value.
     """
-    header = _read_header(stem)
-    dat = stem.with_name(f"{stem.name}.dat")
-    n_samples = round(DURATION_S * fs)
+    path = stem.with_name(f"{stem.name}.hea")
+    channels = read_wfdb(path).channels
     expected = {
-        "fs": (header.fs, fs),
-        "n_samples": (header.sig_len, n_samples),
-        "leads": (_sorted_names(header.sig_name), _sorted_names(LEADS)),
-        "adc_gain": (header.adc_gain, [ADC_GAIN] * len(LEADS)),
-        "units": (header.units, ["mV"] * len(LEADS)),
-        "baseline": (header.baseline, [0] * len(LEADS)),
-        "format": (header.fmt, ["16"] * len(LEADS)),
-        "file": (header.file_name, [dat.name] * len(LEADS)),
-        "byte offset": ([offset or 0 for offset in header.byte_offset], [0] * len(LEADS)),
+        "fs": (channels.fs, fs),
+        "n_samples": (channels.n_samples, round(DURATION_S * fs)),
+        "leads": (_sorted_names(channels.leads), _sorted_names(LEADS)),
+        "counts per mV": (_listed_once(channels.adc_gains), f"{ADC_GAIN:g}"),
+        "baseline": (_listed_once(channels.baselines), "0"),
     }
     for rule, (value, wanted) in expected.items():
         if value != wanted:
-            raise ValueError(f"{stem}.hea: {rule} must be {_short(wanted)}, got {_short(value)}")
-    n_bytes = n_samples * len(LEADS) * 2
-    if not dat.is_file() or dat.stat().st_size != n_bytes:
-        got = f"{dat.stat().st_size} bytes" if dat.is_file() else "no file"
-        raise ValueError(f"{dat}: must be a file of {n_bytes} bytes, got {got}")
-    adc_counts = np.fromfile(dat, "<i2").astype(np.int16).reshape(n_samples, len(LEADS))
-    invalid = np.argwhere(adc_counts == INVALID_SAMPLE)
-    if len(invalid):
-        sample, column = invalid[0]
-        raise ValueError(
-            f"{dat}: every sample must be valid, got {len(invalid)} marked missing (NaN), "
-            f"the first at sample {sample} of lead {header.sig_name[column]}"
-        )
-    column_by_lead = {name.upper(): column for column, name in enumerate(header.sig_name)}
-    return adc_counts[:, [column_by_lead[lead.upper()] for lead in LEADS]]
-
-
-def _read_header(stem: Path) -> Any:
-    import wfdb
-
-    if not stem.with_name(f"{stem.name}.hea").is_file():
-        raise ValueError(f"{stem}.hea: the record's header must be there, got no file")
-    try:
-        header = wfdb.rdheader(str(stem))
-    except Exception as error:  # whatever wfdb meets in a damaged header
-        raise ValueError(f"{stem}.hea: must be a WFDB header, got {error}") from error
-    if not isinstance(header, wfdb.Record) or not header.sig_name:
-        raise ValueError(f"{stem}.hea: must describe one record with signals, got other content")
-    return header
+            raise ValueError(f"{path}: {rule} must be {wanted}, got {value}")
+    names = [lead.upper() for lead in channels.leads]
+    columns = [names.index(lead.upper()) for lead in LEADS]
+    return channels.read(0, channels.n_samples, columns).astype(np.int16)
 
 
 def _read_signals(
@@ -293,11 +261,8 @@ def _sorted_names(leads: Sequence[str]) -> str:
     return ", ".join(sorted(lead.upper() for lead in leads))
 
 
-def _short(value: object) -> str:
-    """Print a list of equal values as that value."""
-    if isinstance(value, list):
-        return ", ".join(str(item) for item in dict.fromkeys(value)) or "nothing"
-    return str(value)
+def _listed_once(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:g}" for value in dict.fromkeys(values))
 
 
 PTBXL = DatasetCard(

@@ -17,6 +17,16 @@ SUPERCLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 ST/T change, conduction disturbance, hypertrophy."""
 
 
+def check_superclasses(superclasses: frozenset[str], record_id: str) -> None:
+    """Raise ValueError where a record carries one that is spelt otherwise than `SUPERCLASSES`."""
+    unknown = superclasses - set(SUPERCLASSES)
+    if unknown:
+        raise ValueError(
+            f"superclasses must be among {', '.join(SUPERCLASSES)}, "
+            f"got {', '.join(sorted(unknown))} in record {record_id}"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Stretch:
     """Samples [start, stop) of a recording, and what somebody says of them.
@@ -116,12 +126,7 @@ class EcgRecord:
         for name, value in (("fs", self.fs), ("adc_gain", self.adc_gain)):
             if not (np.isfinite(value) and value > 0):
                 raise ValueError(f"{name} must be positive, got {value} in record {self.record_id}")
-        unknown = self.superclasses - set(SUPERCLASSES)
-        if unknown:
-            raise ValueError(
-                f"superclasses must be among {', '.join(SUPERCLASSES)}, "
-                f"got {', '.join(sorted(unknown))} in record {self.record_id}"
-            )
+        check_superclasses(self.superclasses, self.record_id)
 
     @property
     def signal_mv(self) -> FloatArray:
@@ -148,6 +153,10 @@ class WindowBatch:
     starts : int64 array (n_windows,), first sample of the window in its record at `fs`.
     labels : bool array (n_windows, 5), column order of `SUPERCLASSES`.
     clean : bool array (n_windows,), False where the record carries a noise remark.
+    quality : int8 array (n_windows,), the worst grade annotators gave a sample of the window, 1
+        clean to 3 unusable; 0 where the recording has no grades. Default 0.
+    agreement : float32 array (n_windows,), the least part of the annotators behind those grades;
+        NaN where unknown. Default NaN.
     """
 
     x: Int8Array
@@ -159,6 +168,8 @@ class WindowBatch:
     starts: Int64Array
     labels: BoolArray
     clean: BoolArray
+    quality: Int8Array = field(default_factory=lambda: np.empty(0, np.int8))
+    agreement: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
 
     def __post_init__(self) -> None:
         n_windows = len(self.x)
@@ -167,7 +178,11 @@ class WindowBatch:
                 f"x must be int8 (n_windows, window_len, {len(self.leads)}), "
                 f"got {self.x.dtype} {self.x.shape}"
             )
-        for name in ("record_ids", "subject_ids", "starts", "labels", "clean"):
+        if len(self.quality) == len(self.agreement) == 0:  # not given: no grades are known
+            object.__setattr__(self, "quality", np.zeros(n_windows, np.int8))
+            object.__setattr__(self, "agreement", np.full(n_windows, np.nan, np.float32))
+        per_window = ("record_ids", "subject_ids", "starts", "labels", "clean")
+        for name in (*per_window, "quality", "agreement"):
             if len(getattr(self, name)) != n_windows:
                 raise ValueError(
                     f"{name} must have one row a window ({n_windows}), "

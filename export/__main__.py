@@ -1,4 +1,4 @@
-"""`python -m export`: bundles from training runs, and the boards they run on."""
+"""`python -m export`: bundles from training runs, the boards they run on, the signal chain."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +10,7 @@ from datasets.command_line import App, CacheOption, JsonOption, print_json
 
 from .boards import board_names, load_board
 
-app = App("Make bundles from training runs; list the boards they run on.")
+app = App("Make bundles from training runs; list boards; measure the signal chain.")
 
 
 @app.command()
@@ -23,19 +23,37 @@ def bundle(
     data: Annotated[
         str | None, typer.Option(help="Folder of the data set; default where it was in training.")
     ] = None,
+    fs: Annotated[
+        float | None, typer.Option(help="Rate of the sensor it is for, Hz; default as in training.")
+    ] = None,
+    adc_gain: Annotated[
+        float | None, typer.Option(help="Counts per mV of that sensor; default as in training.")
+    ] = None,
+    baseline: Annotated[
+        int | None, typer.Option(help="Its count at 0 mV; default as in training.")
+    ] = None,
+    mains: Annotated[
+        float | None, typer.Option(help="Mains to take out there, 50 or 60 Hz; default training's.")
+    ] = None,
     cache: CacheOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Quantize a run to int8, calibrate its threshold and write the bundle.
 
+    The networks stay at the rate they were trained at: the signal chain brings another sensor's
+    counts there.
+
     Examples
     --------
     python -m export bundle runs/demo --out build/demo
     python -m export bundle runs/hyp --out build/hyp --alpha 0.02
+    python -m export bundle runs/hyp --out build/holter --fs 360 --adc-gain 200 --baseline 1024
     """
     from .pack import pack_bundle
 
-    manifest = pack_bundle(run, out, alpha, data, cache)
+    given = {"fs": fs, "adc_gain": adc_gain, "baseline": baseline, "mains_hz": mains}
+    front_end = {name: value for name, value in given.items() if value is not None}
+    manifest = pack_bundle(run, out, alpha, data, cache, front_end)
     if as_json:
         print_json({"bundle": str(out), **manifest})
         return
@@ -54,6 +72,30 @@ def bundle(
         f"{threshold['n_calibration']:,} clean in-distribution windows"
     )
     print(f"arena       {manifest['arena_bytes']:,} bytes")
+
+
+@app.command()
+def chain(
+    fs_target: Annotated[float, typer.Option(help="Rate of the model in Hz.")] = 100.0,
+    mains: Annotated[
+        float | None, typer.Option(help="With a notch at 50 or 60 Hz; default none.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure the signal chain for every common sensor: its response, its distance from scipy.
+
+    Examples
+    --------
+    python -m export chain
+    python -m export chain --fs-target 250 --mains 50 --json
+    """
+    from .chain_report import markdown_table, measure_sensors
+
+    figures = measure_sensors(fs_target, mains)
+    if as_json:
+        print_json({"sensors": [asdict(row) for row in figures]})
+    else:
+        print(markdown_table(figures))
 
 
 @app.command()

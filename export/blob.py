@@ -48,6 +48,7 @@ HEADER_DTYPE = np.dtype(
         ("output", "<u2"),
         ("score_rule", "<u4"),
         ("score_constants", "<u4"),
+        ("taps", "<u4"),
         ("stream", "<u4"),
         ("stream_bytes", "<u4"),
         ("stream_step", "<u4"),
@@ -113,14 +114,16 @@ class BlobHeader:
     """What a blob says of itself.
 
     `weights` has the offset of each layer's, 0 where it has none; `chain` the bytes of the C
-    structure; `score_constants` the int32 values, none for a classifier. `stream_bytes` and
-    `stream_step` are 0 where the network runs on whole windows.
+    structure and of its taps; `samples_per_hop` counts whole frames of the sensor;
+    `score_constants` the int32 values, none for a classifier. `stream_bytes` and `stream_step`
+    are 0 where the network runs on whole windows.
     """
 
     source_sha256: str
     threshold: int
     window_len: int
     hop_len: int
+    samples_per_hop: int
     n_leads: int
     activation_bytes: int
     stream_bytes: int
@@ -135,8 +138,8 @@ class BlobHeader:
 class _Writer:
     """Appends arrays behind the header, each at an aligned offset."""
 
-    def __init__(self) -> None:
-        self.data = bytearray(-(-HEADER_DTYPE.itemsize // ALIGN) * ALIGN)
+    def __init__(self, start: bytes = bytes(-(-HEADER_DTYPE.itemsize // ALIGN) * ALIGN)) -> None:
+        self.data = bytearray(start)
 
     def add(self, array: npt.NDArray[np.generic]) -> int:
         """Append `array` and return its offset; nothing is appended for an empty one."""
@@ -192,7 +195,7 @@ def write_blob(
     header["magic"], header["version"] = MAGIC, VERSION
     header["role"] = Role.CLASSIFIER if score is None else Role.GATE
     header["source_sha256"] = np.frombuffer(hashlib.sha256(source).digest(), np.uint8)
-    header["chain"] = chain.settings(window.channels)
+    header["chain"]["n_leads"] = window.channels
     header["window_len"], header["hop_len"] = window.width, hop_len
     header["activation_bytes"] = plan.n_bytes
     header["tensors"] = writer.add(tensors)
@@ -207,9 +210,7 @@ def write_blob(
         header["score_rule"] = score.rule
         header["score_constants"] = writer.add(score.constants.astype("<i4"))
     writer.data[: header.nbytes] = header.tobytes()
-    blob = seal(bytes(writer.data))
-    native().check_blob(aligned_blob(blob), Role(int(header["role"])), "the written model blob")
-    return blob
+    return with_chain(bytes(writer.data), chain)
 
 
 def _stream_rows(plan: StreamPlan) -> np.ndarray:
@@ -252,6 +253,23 @@ def seal(blob: bytes) -> bytes:
     return bytes(data)
 
 
+def with_chain(blob: bytes, chain: SignalChain) -> bytes:
+    """Return `blob` behind another signal chain; its taps are the last thing in a blob.
+
+    Raises
+    ------
+    FirmwareError : the firmware would refuse the result.
+    """
+    header = np.frombuffer(blob, HEADER_DTYPE, 1)[0].copy()
+    writer = _Writer(blob[: header["taps"] or len(blob)])
+    header["chain"] = chain.settings(int(header["chain"]["n_leads"]))
+    header["taps"] = 0 if chain.taps is None else writer.add(chain.taps.astype("<i2"))
+    writer.data[: header.nbytes] = header.tobytes()
+    changed = seal(bytes(writer.data))
+    native().check_blob(aligned_blob(changed), Role(int(header["role"])), "the model blob")
+    return changed
+
+
 def with_threshold(blob: bytes, threshold: int) -> bytes:
     """Return a gate's blob with another threshold."""
     data = bytearray(blob)
@@ -267,7 +285,9 @@ def read_header(blob: bytes) -> BlobHeader:
     header = np.frombuffer(blob, HEADER_DTYPE, 1)[0]
     tensors = np.frombuffer(blob, TENSOR_DTYPE, header["n_tensors"], header["tensors"])
     layers = np.frombuffer(blob, LAYER_DTYPE, header["n_layers"], header["layers"])
-    output = tensors[header["output"]]
+    output, chain = tensors[header["output"]], header["chain"]
+    n_taps = int(chain["up"]) * int(chain["taps_per_phase"])
+    taps = np.frombuffer(blob, "<i2", n_taps, header["taps"])
     n_outputs = int(output["width"]) * int(output["channels"])
     n_constants = n_outputs if header["score_constants"] else 0
     constants = np.frombuffer(blob, "<i4", n_constants, header["score_constants"])
@@ -276,14 +296,15 @@ def read_header(blob: bytes) -> BlobHeader:
         threshold=int(header["threshold"]),
         window_len=int(header["window_len"]),
         hop_len=int(header["hop_len"]),
-        n_leads=int(header["chain"]["n_leads"]),
+        samples_per_hop=int(header["hop_len"]) * int(chain["down"]) // int(chain["up"]),
+        n_leads=int(chain["n_leads"]),
         activation_bytes=int(header["activation_bytes"]),
         stream_bytes=int(header["stream_bytes"]),
         stream_step=int(header["stream_step"]),
         n_layers=len(layers),
         n_outputs=n_outputs,
         weights=tuple(int(layer["weights"]) for layer in layers),
-        chain=header["chain"].tobytes(),
+        chain=chain.tobytes() + taps.tobytes(),
         score_constants=tuple(constants.tolist()),
     )
 

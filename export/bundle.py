@@ -14,7 +14,7 @@ import io
 import json
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ import numpy as np
 
 from datasets.records import BoolArray, Int16Array, Int64Array
 
-from .blob import read_header
+from .blob import read_header, with_chain
+from .golden import golden_file, other_sensors
 from .graph import read_graph
 from .native import Role, aligned_blob, native
 from .pipeline import Pipeline
@@ -30,7 +31,7 @@ from .score_rules import SCORE_RULES
 from .signal_chain import SignalChain
 from .training_run import DataSettings
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 FILES = (
     "filter.tflite",
@@ -48,7 +49,8 @@ class Golden:
 
     Parameters
     ----------
-    adc_counts : int16 (n, window_len, n_leads), each from a fresh reset.
+    adc_counts : int16 (n, n_samples, n_leads), each from a fresh reset; just enough samples for one
+        window.
     scores : int64 (n,) of the filter; accepted : bool (n,).
     labels, margins : int64 (n,) of the classifier, -1 and 0 where the window was rejected.
     """
@@ -68,6 +70,7 @@ class Bundle:
     ----------
     path : its folder; manifest : the parsed manifest.
     data : what it was trained on; classes : the classifier's outputs.
+    chain : the signal chain in front of both networks, of the sensor it is for.
     filter_tflite, filter_blob, classifier_tflite, classifier_blob : file contents.
     golden : windows with known decisions.
     """
@@ -75,6 +78,7 @@ class Bundle:
     path: Path
     manifest: dict[str, Any]
     data: DataSettings
+    chain: SignalChain
     classes: tuple[str, ...]
     filter_tflite: bytes
     filter_blob: bytes
@@ -83,14 +87,37 @@ class Bundle:
     golden: Golden
 
     @property
-    def chain(self) -> SignalChain:
-        """The signal chain in front of both networks."""
-        return self.data.chain
-
-    @property
     def threshold(self) -> int:
         """The filter's integer threshold; `load_bundle` saw that it is the blob's."""
         return int(self.manifest["filter"]["threshold"]["value"])
+
+    def with_front_end(
+        self, fs: float, adc_gain: float, baseline: int, mains_hz: float | None = None
+    ) -> "Bundle":
+        """Return the same networks behind the signal chain of another sensor.
+
+        In memory; `path` still names this bundle. The golden windows are those of the other sensor.
+        Codes mean the same voltage as before, so the threshold stays; that another sensor gives the
+        same scores is not proved by that.
+
+        Raises
+        ------
+        ValueError : no chain leads from that sensor to these networks.
+        """
+        chain = self.data.chain.for_front_end(fs, adc_gain, baseline, mains_hz)
+        gate, classifier = (with_chain(b, chain) for b in (self.filter_blob, self.classifier_blob))
+        counts = other_sensors(self.golden.adc_counts, self.chain, chain, self.data.window_len)
+        golden = golden_file(gate, classifier, counts)
+        with Pipeline([gate], classifier) as pipeline:
+            arena_bytes = pipeline.arena_bytes
+        return replace(
+            self,
+            manifest={**self.manifest, "front_end": chain.front_end, "arena_bytes": arena_bytes},
+            chain=chain,
+            filter_blob=gate,
+            classifier_blob=classifier,
+            golden=_golden(golden, self.data, chain),
+        )
 
 
 def load_bundle(path: Path) -> Bundle:
@@ -111,16 +138,18 @@ def load_bundle(path: Path) -> Bundle:
         native().check_blob(aligned_blob(contents[f"{part}.bgm"]), role, str(path / f"{part}.bgm"))
     try:
         data = DataSettings(**{**manifest["data"], "leads": tuple(manifest["data"]["leads"])})
+        chain = data.chain.for_front_end(**manifest["front_end"])
         bundle = Bundle(
             path=path,
             manifest=manifest,
             data=data,
+            chain=chain,
             classes=tuple(manifest["classifier"]["classes"]),
             filter_tflite=contents["filter.tflite"],
             filter_blob=contents["filter.bgm"],
             classifier_tflite=contents["classifier.tflite"],
             classifier_blob=contents["classifier.bgm"],
-            golden=_golden(contents["golden.npz"], data),
+            golden=_golden(contents["golden.npz"], data, chain),
         )
         _check_agreement(bundle)
     except (
@@ -135,13 +164,14 @@ def load_bundle(path: Path) -> Bundle:
     return bundle
 
 
-def _golden(content: bytes, data: DataSettings) -> Golden:
+def _golden(content: bytes, data: DataSettings, chain: SignalChain) -> Golden:
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         golden = Golden(**{name: arrays[name] for name in Golden.__slots__})
     counts = golden.adc_counts
-    if counts.dtype != np.int16 or counts.shape[1:] != (data.window_len, len(data.leads)):
+    shape = (chain.n_samples(data.window_len), len(data.leads))
+    if counts.dtype != np.int16 or counts.shape[1:] != shape:
         raise ValueError(
-            f"golden.npz must hold int16 windows of {data.window_len} x {len(data.leads)}, "
+            f"golden.npz must hold int16 windows of {shape[0]} x {shape[1]}, "
             f"got {counts.dtype} {counts.shape}"
         )
     if {len(getattr(golden, name)) for name in Golden.__slots__} != {len(counts)}:
@@ -162,7 +192,7 @@ def _check_agreement(bundle: Bundle) -> None:
         ("number of classes", len(bundle.classes), read_header(bundle.classifier_blob).n_outputs),
         ("classes", data.classes, bundle.classes),
     ]
-    chain = data.chain.settings(len(data.leads)).tobytes().hex()
+    chain = bundle.chain.blob_bytes(len(data.leads)).hex()
     for part, blob, network in (
         ("filter", bundle.filter_blob, bundle.filter_tflite),
         ("classifier", bundle.classifier_blob, bundle.classifier_tflite),

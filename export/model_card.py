@@ -13,7 +13,8 @@ COSTS = {
 def model_card(manifest: dict[str, Any]) -> str:
     """Return the model card as Markdown; a function of the manifest alone."""
     data, gate, classifier = manifest["data"], manifest["filter"], manifest["classifier"]
-    threshold = gate["threshold"]
+    threshold, sensor = gate["threshold"], manifest["front_end"]
+    mains = f"notch at {sensor['mains_hz']:g} Hz" if sensor["mains_hz"] else "no mains notch"
     rows = [("network", gate["training"].get("detector", "detector"), "residual 1-D network")]
     for key, label in COSTS.items():
         rows.append((label, f"{gate['cost'][key]:,}", f"{classifier['cost'][key]:,}"))
@@ -37,9 +38,10 @@ be diagnosed, and the classifier it protects. Not a medical device; not validate
 - **Data**: {manifest["source"]}
 - **Held out**: {data["hold_out"] or "no class"}. No record that carries it was used to train,
   quantize or calibrate.
-- **Signal chain**: {data["fs"]:g} Hz, {data["adc_gain"]:g} counts/mV, high-pass
-  {data["highpass_hz"]:g} Hz, {data["lsb_mv"] * 1000:g} uV a code. Another gain, rate or electrode
-  position is another device: calibrate anew.
+- **Signal chain**: sensor of {sensor["fs"]:g} Hz, {sensor["adc_gain"]:g} counts/mV, 0 mV at
+  {sensor["baseline"]}, {mains}; model at {data["fs_target"]:g} Hz, high-pass
+  {data["highpass_hz"]:g} Hz, {data["lsb_mv"] * 1000:g} uV a code. Trained on recordings of
+  {data["fs"]:g} Hz. Another device or electrode position: calibrate anew.
 - **Threshold**: {threshold["value"]}, by split conformal calibration at a false-reject rate of
   {threshold["alpha"]:g} on n = {threshold["n_calibration"]:,} clean in-distribution windows.
 - **Classes**: {", ".join(classifier["classes"])}. A record may carry several; the label is the

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from datasets import DATASETS, Dataset, open_dataset
+from datasets import DATASETS, LeaveOneOut, leave_one_out, open_dataset
 from datasets.records import Int8Array
 
-from .blob import Score, read_header, with_threshold, write_blob
+from .blob import Score, read_header, with_chain, with_threshold, write_blob
 from .bundle import FORMAT, write_bundle
-from .golden import golden_file, golden_windows
+from .chain_windows import windows_of
+from .golden import golden_file, golden_windows, other_sensors
 from .layers import Graph
 from .model_card import model_card
 from .native import Role
@@ -21,14 +22,13 @@ from .pipeline import Pipeline, run_network
 from .provenance import commit
 from .quantize import QuantizedModel, quantize
 from .score_rules import SCORE_RULES
-from .signal_chain import windows_of
+from .signal_chain import SignalChain
 from .streaming import NotStreamableError, StreamPlan, plan_stream
 from .threshold import Threshold, fit_threshold
 from .training_run import (
     PARTS,
     DataSettings,
     TrainedPart,
-    in_distribution_records,
     load_part,
     model_path,
 )
@@ -72,6 +72,7 @@ def pack_bundle(
     alpha: float = 0.05,
     data: str | None = None,
     cache: Path | None = None,
+    front_end: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Make the bundle `out` from the training run `run` and return its manifest.
 
@@ -85,52 +86,59 @@ def pack_bundle(
     alpha : false-reject rate of clean in-distribution windows.
     data : where the recordings lie now; default where they lay in training.
     cache : folder of the data set's cache.
+    front_end : what of the sensor the bundle is for differs from the one that made the recordings:
+        some of `fs`, `adc_gain`, `baseline`, `mains_hz`.
 
     Raises
     ------
-    ValueError : a check of `quantize`, `fit_threshold` or the float parity failed.
+    ValueError : a check of `quantize`, `fit_threshold` or the float parity failed, or no signal
+        chain leads from that sensor to the networks.
     FileNotFoundError : the run or its data set is incomplete.
     """
     trained = {part: load_part(run, part) for part in PARTS}
     settings = trained["filter"].data
     if trained["classifier"].data != settings:
         raise ValueError(f"filter and classifier of {run} must share their data settings")
+    chain = settings.chain.for_front_end(**{**settings.chain.front_end, **(front_end or {})})
     dataset = open_dataset(settings.dataset, data or settings.data, settings.fs, cache)
     if dataset.fingerprint != settings.fingerprint:
         raise ValueError(
             f"{data or settings.data} must hold the {settings.dataset} that {run} was trained on, "
             f"its tables or settings differ"
         )
-    representative = _representative(dataset, settings, trained["filter"].seed)
-    records = in_distribution_records(dataset, settings, "calibration", clean_only=True)
+    protocol = leave_one_out(dataset, settings.hold_out, rehearsal=settings.rehearsal)
+    representative = _representative(protocol, settings, trained["filter"].seed)
+    records = protocol.records("calibration", settings.leads, clean_only=True)
     calibration = windows_of(records, settings.chain, settings.window_len, settings.hop_len).x
     gate, classifier = (
         _network(run, part, trained[part], representative, calibration) for part in PARTS
     )
     _, scores = run_network(gate.blob, Role.GATE, calibration)
     threshold = fit_threshold(scores, alpha)
-    gate = replace(gate, blob=with_threshold(gate.blob, threshold.value))
+    gate = replace(gate, blob=with_chain(with_threshold(gate.blob, threshold.value), chain))
+    classifier = replace(classifier, blob=with_chain(classifier.blob, chain))
 
-    manifest = _manifest(settings, dataset.source, gate, classifier, threshold)
+    manifest = _manifest(settings, chain, dataset.source, gate, classifier, threshold)
+    golden = golden_windows(records, settings.chain.n_samples(settings.window_len))
+    if chain != settings.chain:
+        golden = other_sensors(golden, settings.chain, chain, settings.window_len)
     files = {
         "filter.tflite": gate.quantized.tflite,
         "filter.bgm": gate.blob,
         "classifier.tflite": classifier.quantized.tflite,
         "classifier.bgm": classifier.blob,
-        "golden.npz": golden_file(
-            gate.blob, classifier.blob, golden_windows(records, settings.window_len)
-        ),
+        "golden.npz": golden_file(gate.blob, classifier.blob, golden),
         "MODEL_CARD.md": model_card(manifest).encode(),
     }
     return write_bundle(out, files, manifest)
 
 
-def _representative(dataset: Dataset, data: DataSettings, seed: int) -> Int8Array:
+def _representative(protocol: LeaveOneOut, data: DataSettings, seed: int) -> Int8Array:
     """Return windows of randomly chosen training records, int8 (n_windows, window_len, n_leads)."""
-    records = in_distribution_records(dataset, data, "train")
+    record_ids = protocol.record_ids("train")
     rng = np.random.default_rng(seed)
-    chosen = rng.permutation(len(records))[:N_REPRESENTATIVE]
-    picked = [records[i] for i in sorted(chosen)]
+    chosen = rng.permutation(len(record_ids))[:N_REPRESENTATIVE]
+    picked = [protocol.open(record_ids[i], "train", data.leads).whole() for i in sorted(chosen)]
     return windows_of(picked, data.chain, data.window_len, data.hop_len).x
 
 
@@ -185,7 +193,12 @@ def _streaming(graph: Graph, hop_len: int, part: str) -> tuple[StreamPlan | None
 
 
 def _manifest(
-    data: DataSettings, source: str, gate: Network, classifier: Network, threshold: Threshold
+    data: DataSettings,
+    chain: SignalChain,
+    source: str,
+    gate: Network,
+    classifier: Network,
+    threshold: Threshold,
 ) -> dict[str, Any]:
     with Pipeline([gate.blob], classifier.blob) as pipeline:
         arena_bytes = pipeline.arena_bytes
@@ -194,6 +207,7 @@ def _manifest(
         "commit": commit(),
         "versions": {tool: version(tool) for tool in TOOLS},
         "data": asdict(_portable(data)),
+        "front_end": chain.front_end,
         "source": source,
         "arena_bytes": arena_bytes,
         "filter": {

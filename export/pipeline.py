@@ -144,7 +144,7 @@ class Pipeline(AbstractContextManager["Pipeline", None]):
             raise FirmwareError("the pipeline's model blobs", status[0])
         header = read_header(blobs[0])
         self._n_leads = header.n_leads
-        self._chunk_len = header.hop_len  # completes at most one window
+        self._chunk_len = header.samples_per_hop  # what completes one window at most
         self.arena_bytes = int(self._c.lib.bgh_arena_bytes(self._handle))
 
     def push(self, adc_counts: Int16Array) -> list[Decision]:

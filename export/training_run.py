@@ -11,12 +11,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from datasets import SUPERCLASSES, Dataset, EcgRecord, in_distribution
-from datasets.progress import progress
+from datasets import SUPERCLASSES
 
 from .signal_chain import SignalChain
 
-FORMAT = 1
+FORMAT = 2
 PARTS = ("filter", "classifier")
 
 
@@ -31,9 +30,10 @@ class DataSettings:
         what they are: equal settings may differ in it.
     leads : lead names, in the order of the network's input channels.
     hold_out : superclass that training, selection and calibration never see, or None.
-    fs : rate of the recordings and of the model in Hz.
-    adc_gain, baseline, highpass_hz, lsb_mv : as in `SignalChain`.
+    fs, fs_target : rate of the recordings and of the model in Hz.
+    adc_gain, baseline, highpass_hz, lsb_mv, mains_hz : as in `SignalChain`.
     window_s, hop_s : window and hop in seconds.
+    rehearsal : as in `datasets.leave_one_out`.
     """
 
     dataset: str
@@ -48,6 +48,9 @@ class DataSettings:
     window_s: float = 10.0
     hop_s: float = 1.0
     fingerprint: str = ""
+    rehearsal: bool = False
+    fs_target: float = 100.0
+    mains_hz: float | None = None
 
     def __post_init__(self) -> None:
         if self.hold_out is not None and self.hold_out not in SUPERCLASSES:
@@ -57,9 +60,9 @@ class DataSettings:
         if not self.leads:
             raise ValueError("leads must name at least one lead, got none")
         for name in ("window_s", "hop_s"):
-            if round(getattr(self, name) * self.fs) < 1:
+            if round(getattr(self, name) * self.fs_target) < 1:
                 raise ValueError(
-                    f"{name} must be at least one sample at {self.fs:g} Hz, "
+                    f"{name} must be at least one sample at {self.fs_target:g} Hz, "
                     f"got {getattr(self, name)}"
                 )
 
@@ -68,22 +71,23 @@ class DataSettings:
         """The signal chain these settings describe."""
         return SignalChain(
             fs=self.fs,
-            fs_target=self.fs,
+            fs_target=self.fs_target,
             adc_gain=self.adc_gain,
             baseline=self.baseline,
             highpass_hz=self.highpass_hz,
             lsb_mv=self.lsb_mv,
+            mains_hz=self.mains_hz,
         )
 
     @property
     def window_len(self) -> int:
-        """Window length in samples."""
-        return round(self.window_s * self.fs)
+        """Window length in samples of the model."""
+        return round(self.window_s * self.fs_target)
 
     @property
     def hop_len(self) -> int:
-        """Hop in samples."""
-        return round(self.hop_s * self.fs)
+        """Hop in samples of the model."""
+        return round(self.hop_s * self.fs_target)
 
     def identity(self) -> dict[str, Any]:
         """Return all that decides what a network sees, by name: everything but `data`."""
@@ -156,28 +160,3 @@ def load_part(run: Path, part: str) -> TrainedPart:
         raise ValueError(
             f"{path} must be a {part} description of format {FORMAT}: {error}"
         ) from error
-
-
-def in_distribution_records(
-    dataset: Dataset, data: DataSettings, split: str, clean_only: bool = False
-) -> list[EcgRecord]:
-    """Return the records of `split` that carry a superclass, and not the held-out one.
-
-    The one door through which training, quantization and calibration get recordings: a record that
-    carries the held-out superclass never passes it, whatever else it carries.
-
-    Parameters
-    ----------
-    dataset : open data set; data : leads and held-out superclass.
-    split : one of `datasets.SPLITS`.
-    clean_only : also leave out records with a noise remark.
-    """
-    record_ids = dataset.record_ids(split)
-    records = []
-    with progress(f"Records of {split}", total=len(record_ids)) as advance:
-        for record_id in record_ids:
-            record = dataset.load(record_id, data.leads)
-            if in_distribution(record, data.hold_out) and (record.clean or not clean_only):
-                records.append(record)
-            advance()
-    return records

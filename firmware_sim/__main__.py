@@ -1,5 +1,6 @@
 """`python -m firmware_sim`: replay recordings through the firmware, prove parity, profile."""
 
+import hashlib
 import shlex
 import shutil
 import sys
@@ -12,7 +13,14 @@ from typing import Annotated
 
 import typer
 
-from datasets import DATASETS, SPLITS, Dataset, open_dataset
+from datasets import (
+    DATASETS,
+    SPLITS,
+    Candidate,
+    Dataset,
+    leave_one_out,
+    open_dataset,
+)
 from datasets.command_line import (
     App,
     CacheOption,
@@ -27,6 +35,7 @@ from export.bundle import Bundle, load_bundle
 from export.device.image import COMPILER, FirmwareImage, build_image
 
 from .engines import BOARD, ENGINES, EngineOpener, open_engine
+from .front_end import fit_front_end
 from .parity import (
     Parity,
     check_golden,
@@ -43,6 +52,13 @@ BundleArgument = Annotated[Path, typer.Argument(help="Bundle, build/NAME.")]
 DatasetOption = Annotated[str | None, typer.Option(help=f"Data set: {', '.join(DATASETS)}.")]
 DataOption = Annotated[
     str | None, typer.Option(help="Folder of the data set, required where it has one.")
+]
+LeadsOption = Annotated[
+    str | None,
+    typer.Option(help="Leads of the recordings in place of the bundle's, with commas between."),
+]
+MainsOption = Annotated[
+    float | None, typer.Option(help="Take mains hum out of the recordings, at 50 or 60 Hz.")
 ]
 SplitOption = Annotated[
     str | None,
@@ -65,6 +81,8 @@ def replay(
     out: Annotated[Path, typer.Option(help="Folder for report.html and report.json.")],
     dataset: DatasetOption = None,
     data: DataOption = None,
+    leads: LeadsOption = None,
+    mains: MainsOption = None,
     split: SplitOption = "test",
     engine: Annotated[str, typer.Option(help=f"Engine: {', '.join(ENGINES)}.")] = "host",
     board: BoardOption = BOARD,
@@ -79,12 +97,14 @@ def replay(
     """Replay whole records through the firmware and write a report.
 
     Every record is played with the filter and, for comparison, to the classifier alone. Without
-    --dataset, the data set is the one the bundle was made on.
+    --dataset, the data set is the one the bundle was made on. Recordings of another rate or gain
+    than the bundle's sensor go through a signal chain of their own to the same networks.
 
     Examples
     --------
     python -m firmware_sim replay build/demo --out build/report --engine qemu
     python -m firmware_sim replay build/hyp --data ~/ptbxl --split test --out build/report
+    python -m firmware_sim replay build/hyp --dataset mitdb --data ~/mitdb --leads MLII --out r
     """
     from . import report as reports
     from .measures import measure
@@ -93,8 +113,10 @@ def replay(
     loaded = load_bundle(bundle)
     opener = open_engine(engine, board)
     opened = _open(loaded, dataset, data, cache)
-    record_ids = spread_evenly(_record_ids(opened, split), records)
-    played = play(loaded, opened, record_ids, opener)
+    record_ids = spread_evenly(_records_to_replay(loaded, opened, split), records)
+    chosen = None if leads is None else split_names(leads)
+    loaded, remarks = _fitted(loaded, opened, record_ids, chosen, mains)
+    played = play(loaded, opened, record_ids, opener, chosen)
     image = _image(loaded, board)
     figures = measure(played, loaded, image, seed)
     provenance = reports.Provenance(
@@ -105,10 +127,15 @@ def replay(
         command=shlex.join(["python", "-m", "firmware_sim", *sys.argv[1:]]),
         n_listed=opened.n_listed,
         n_absent=opened.n_absent,
-        notes=tuple(_notes(loaded, opened, split, image)),
+        notes=(*remarks, *_notes(loaded, opened, split, image)),
     )
     page = reports.write_report(
-        figures, played, loaded, provenance, lambda i: opened.load(i, loaded.data.leads), out
+        figures,
+        played,
+        loaded,
+        provenance,
+        lambda i: opened.open(i, chosen or loaded.data.leads),
+        out,
     )
     if as_json:
         print_json({"report": str(page), **figures.to_json()})
@@ -133,6 +160,11 @@ def _notes(
         notes.append(
             f"This {dataset.name} is not the one the bundle was made on: tables or settings differ."
         )
+    if bundle.data.rehearsal and dataset.name == bundle.data.dataset:
+        notes.append(
+            "A rehearsal: the test records are a third of fold 9's patients, and fold 10 is left "
+            "for the real test."
+        )
     if image is None:
         notes.append(f"Flash and RAM are not known: {COMPILER} is not installed here.")
     return notes
@@ -153,6 +185,8 @@ def parity(
     bundle: BundleArgument,
     dataset: DatasetOption = None,
     data: DataOption = None,
+    leads: LeadsOption = None,
+    mains: MainsOption = None,
     split: SplitOption = None,
     windows: Annotated[int, typer.Option(min=1, help="Windows of the data set to compare.")] = 100,
     engines: Annotated[
@@ -188,15 +222,17 @@ def parity(
     chosen = _engines(split_names(engines), split_names(board))
     altered = loaded if damage is None else flip_weight_bit(loaded, damage)
     n_golden = len(loaded.golden.adc_counts)
-    compare = partial(check_parity, altered, engines=chosen, with_classifier=not filter_only)
+    compare = partial(check_parity, engines=chosen, with_classifier=not filter_only)
     compared = {
-        "golden": compare(golden_recordings(loaded), n_windows=n_golden, layers=True),
+        "golden": compare(altered, golden_recordings(loaded), n_windows=n_golden, layers=True),
     }
     if dataset is not None:
         opened = _open(loaded, dataset, data, cache)
         record_ids = spread_evenly(_record_ids(opened, split), windows)
-        recordings = dataset_recordings(loaded, opened, record_ids)
-        compared[dataset] = compare(recordings, n_windows=windows)
+        names = None if leads is None else split_names(leads)
+        fitted, _ = _fitted(altered, opened, record_ids, names, mains)
+        recordings = dataset_recordings(fitted, opened, record_ids, windows, names)
+        compared[dataset] = compare(fitted, recordings, n_windows=windows)
         if compared[dataset].n_windows < windows:
             raise ValueError(
                 f"{windows} windows must be compared, {dataset} has only "
@@ -226,6 +262,20 @@ def _engines(names: Sequence[str], boards: Sequence[str]) -> dict[str, EngineOpe
         else:
             openers[name] = open_engine(name)
     return openers
+
+
+def _fitted(
+    bundle: Bundle,
+    dataset: Dataset,
+    record_ids: list[str],
+    leads: tuple[str, ...] | None,
+    mains_hz: float | None,
+) -> tuple[Bundle, tuple[str, ...]]:
+    """Fit the bundle to the recordings, and say what that took."""
+    fitted, remarks = fit_front_end(bundle, dataset, record_ids, leads, mains_hz)
+    for remark in remarks:
+        print(remark, file=sys.stderr)
+    return fitted, remarks
 
 
 def _print_parity(compared: dict[str, Parity]) -> None:
@@ -273,8 +323,25 @@ def profile(
     print(f"profile: {page}")
 
 
+def _records_to_replay(bundle: Bundle, dataset: Dataset, split: str | None) -> list[str]:
+    """Return the records of `split`, out of the door of the protocol the bundle was made under.
+
+    Unseen records are among those of the test split alone, which is opened for this bundle.
+    """
+    rehearsal = bundle.data.rehearsal and dataset.name == bundle.data.dataset
+    protocol = leave_one_out(dataset, bundle.data.hold_out, rehearsal=rehearsal)
+    names = dict.fromkeys(split_names(split or ",".join(SPLITS)))
+    if "test" in names:
+        shipped = hashlib.sha256(bundle.filter_blob + bundle.classifier_blob).hexdigest()
+        protocol = protocol.opened_for(Candidate(bundle.path.name, shipped))
+    return [record_id for name in names for record_id in protocol.of_split(name)]
+
+
 def _record_ids(dataset: Dataset, split: str | None) -> list[str]:
-    """Return the records of `split`, which may name several with commas between."""
+    """Return the records of `split`, which may name several with commas between.
+
+    For parity, which compares bits and looks at no label, so it needs no protocol.
+    """
     if split is None:
         return dataset.record_ids()
     names = dict.fromkeys(split_names(split))
@@ -282,11 +349,16 @@ def _record_ids(dataset: Dataset, split: str | None) -> list[str]:
 
 
 def _open(bundle: Bundle, dataset: str | None, data: str | None, cache: Path | None) -> Dataset:
-    """Open the data set asked for, at the bundle's rate; by default the one it was trained on."""
+    """Open the data set asked for, at the rate of the bundle's sensor or training if it has that.
+
+    By default it is the one the bundle was trained on.
+    """
     name = dataset or bundle.data.dataset
     if data is None and name == bundle.data.dataset:
         data = bundle.data.data
-    return open_dataset(name, data, bundle.data.fs, cache)
+    rates = DATASETS[name].fs if name in DATASETS else ()
+    known = [fs for fs in (bundle.chain.fs, bundle.data.fs) if fs in rates]
+    return open_dataset(name, data, known[0] if known else None, cache)
 
 
 if __name__ == "__main__":

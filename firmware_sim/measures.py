@@ -394,7 +394,9 @@ def _instructions(replay: Replay, bundle: Bundle) -> Instructions | None:
         classifier_median=classifier_median,
         classifier_max=float(ran.max()) if len(ran) else None,
         chain_per_sample=per_sample,
-        chain_per_window=None if per_sample is None else per_sample * bundle.data.window_len,
+        chain_per_window=None
+        if per_sample is None
+        else per_sample * bundle.data.window_s * bundle.chain.fs,
         per_ecg_second=per_second,
         per_ecg_second_without_filter=None if alone is None else _per_ecg_second(alone, bundle),
         estimate_clock_hz=ESTIMATE_CLOCK_HZ,
@@ -410,7 +412,7 @@ def _per_ecg_second(counts: InstructionCounts, bundle: Bundle) -> float | None:
     if not counts.n_chain_frames:
         return None
     windows: FloatArray = np.array(counts.gate) + np.array(counts.classifier)
-    chain = counts.chain_total / counts.n_chain_frames * bundle.data.fs
+    chain = counts.chain_total / counts.n_chain_frames * bundle.chain.fs
     return float(windows.mean() / bundle.data.hop_s + chain)
 
 

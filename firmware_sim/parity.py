@@ -18,10 +18,10 @@ from datasets.progress import progress
 from datasets.records import Int8Array, Int16Array
 from export import blob
 from export.bundle import Bundle
+from export.chain_windows import check_front_end, check_length
 from export.device.image import OverBudget
 from export.graph import read_graph
 from export.pipeline import REASON_OK, REASON_UNFAMILIAR, Decision, make_decision
-from export.signal_chain import check_front_end, check_length
 
 from .engines import Engine, EngineOpener
 
@@ -246,11 +246,21 @@ def check_golden(bundle: Bundle, open_reference: EngineOpener) -> Difference | N
 
 
 def dataset_recordings(
-    bundle: Bundle, dataset: Dataset, record_ids: Sequence[str]
+    bundle: Bundle,
+    dataset: Dataset,
+    record_ids: Sequence[str],
+    n_windows: int,
+    leads: Sequence[str] | None = None,
 ) -> Iterator[tuple[str, Int16Array]]:
-    """Return recordings of a data set, checked to be what the bundle's signal chain expects."""
+    """Return recordings of a data set, checked to be what the bundle's signal chain expects.
+
+    Of each, no more than `n_windows` windows; a recording may last for days. `leads` as in
+    `replay.replay`.
+    """
+    chain, data = bundle.chain, bundle.data
+    n_samples = chain.n_samples(data.window_len + (n_windows - 1) * data.hop_len)
     for record_id in record_ids:
-        record = dataset.load(record_id, bundle.data.leads)
-        check_front_end(record, bundle.chain)
-        check_length(record, bundle.data.window_len)
-        yield f"record {record.record_id}", record.adc_counts
+        reader = dataset.open(record_id, leads or data.leads)
+        check_front_end(reader.record, chain)
+        check_length(reader, chain, data.window_len)
+        yield f"record {record_id}", reader.read(0, min(n_samples, reader.n_samples))

@@ -7,12 +7,15 @@ import numpy as np
 
 from datasets import SUPERCLASSES, Dataset, EcgRecord
 from datasets.progress import progress
+from datasets.reader import RecordReader
 from datasets.records import BoolArray, FloatArray, Int64Array, StrArray
 from export.bundle import Bundle
+from export.chain_windows import check_front_end, check_length
 from export.pipeline import Decision
-from export.signal_chain import check_front_end, check_length
 
 from .engines import Engine, EngineOpener, InstructionCounts
+
+CHUNK_LEN = 100_000  # samples read at once; a recording may last for days
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,11 @@ class Replay:
 
 
 def replay(
-    bundle: Bundle, dataset: Dataset, record_ids: Sequence[str], open_engine: EngineOpener
+    bundle: Bundle,
+    dataset: Dataset,
+    record_ids: Sequence[str],
+    open_engine: EngineOpener,
+    leads: Sequence[str] | None = None,
 ) -> Replay:
     """Replay whole records, each from a fresh reset, with the filter and without it.
 
@@ -61,10 +68,12 @@ def replay(
     bundle : networks, signal chain and leads.
     dataset, record_ids : what to replay, in this order.
     open_engine : one of `ENGINES`.
+    leads : of the data set, what the bundle's networks are to take for theirs; default the same.
 
     Raises
     ------
-    ValueError : no record, or one of another rate or gain, or shorter than a window.
+    ValueError : no record, or one of another rate or gain than `bundle.chain` expects, or shorter
+        than a window.
     """
     owners: list[EcgRecord] = []
     decisions: list[Decision] = []
@@ -72,13 +81,13 @@ def replay(
     with open_engine(bundle) as engine, open_engine(bundle, with_filter=False) as classifier:
         with progress("Replaying records", len(record_ids)) as advance:
             for record_id in record_ids:
-                record = dataset.load(record_id, bundle.data.leads)
-                check_front_end(record, bundle.chain)
-                check_length(record, bundle.data.window_len)
-                made = _decide(engine, record)
-                owners += [record] * len(made)
+                reader = dataset.open(record_id, leads or bundle.data.leads)
+                check_front_end(reader.record, bundle.chain)
+                check_length(reader, bundle.chain, bundle.data.window_len)
+                made = _decide(engine, reader)
+                owners += [reader.record] * len(made)
                 decisions += made
-                alone += _decide(classifier, record)
+                alone += _decide(classifier, reader)
                 advance()
         counts, counts_alone = engine.instructions(), classifier.instructions()
     if not decisions:
@@ -106,6 +115,6 @@ def spread_evenly(record_ids: Sequence[str], n: int | None) -> list[str]:
     return [record_ids[i * len(record_ids) // n] for i in range(n)]
 
 
-def _decide(engine: Engine, record: EcgRecord) -> list[Decision]:
+def _decide(engine: Engine, reader: RecordReader) -> list[Decision]:
     engine.reset()
-    return engine.push(record.adc_counts)
+    return [d for counts in reader.chunks(CHUNK_LEN) for d in engine.push(counts)]

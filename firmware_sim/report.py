@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from datasets import EcgRecord
+from datasets.reader import RecordReader
 from export.bundle import Bundle
 from export.provenance import commit
 
@@ -75,7 +75,7 @@ def write_report(
     replay: Replay,
     bundle: Bundle,
     provenance: Provenance,
-    load: Callable[[str], EcgRecord],
+    open_record: Callable[[str], RecordReader],
     out: Path,
 ) -> Path:
     """Write `out`/report.json and `out`/report.html and return the latter.
@@ -85,7 +85,7 @@ def write_report(
     Parameters
     ----------
     report : `measure` of `replay` and `bundle`; provenance : where they came from.
-    load : returns the record of an id with the bundle's leads, for the strips.
+    open_record : opens the record of an id with the leads that were replayed, for the strips.
     out : folder, made if need be.
     """
     groups = group_windows(replay, bundle)
@@ -96,7 +96,7 @@ def write_report(
     (out / "report.json").write_text(text + "\n", encoding="utf-8")
     page = out / "report.html"
     page.write_text(
-        _html(report, replay, bundle, groups, provenance, strips, load), encoding="utf-8"
+        _html(report, replay, bundle, groups, provenance, strips, open_record), encoding="utf-8"
     )
     return page
 
@@ -256,9 +256,9 @@ def _html(
     groups: Groups,
     provenance: Provenance,
     strips: list[Strip],
-    load: Callable[[str], EcgRecord],
+    open_record: Callable[[str], RecordReader],
 ) -> str:
-    drawn = [_strip_view(replay, bundle, groups, strip, load) for strip in strips]
+    drawn = [_strip_view(replay, bundle, groups, strip, open_record) for strip in strips]
     items = [embeddable(score_plot(replay, groups, report.threshold), "scores")]
     if report.unseen_missing is None:
         items.insert(0, embeddable(roc_plot(replay, groups), "roc"))
@@ -296,13 +296,15 @@ def _strip_view(
     bundle: Bundle,
     groups: Groups,
     strip: Strip,
-    load: Callable[[str], EcgRecord],
+    open_record: Callable[[str], RecordReader],
 ) -> tuple[dict[str, Any], list[Any]]:
     """Return what the caption of one strip says, and its figures."""
-    record = load(str(replay.record_ids[strip.index]))
-    start_s = float(replay.starts[strip.index]) / bundle.data.fs
+    reader = open_record(str(replay.record_ids[strip.index]))
+    record = reader.record
+    start_s = max(0.0, replay.starts[strip.index] / bundle.chain.fs_target - bundle.chain.delay_s)
     first, length = round(start_s * record.fs), round(bundle.data.window_s * record.fs)
-    window_mv = record.signal_mv[first : first + length, :LEADS_DRAWN_MAX]
+    counts = reader.read(first, min(first + length, reader.n_samples))
+    window_mv = replace(record, adc_counts=counts).signal_mv[:, :LEADS_DRAWN_MAX]
     decision = decided(replay, bundle, groups, strip.index)
     remarks = [f"record {record.record_id} from {start_s:g} s", record.sex or "sex unknown"]
     remarks.append("age unknown" if record.age is None else f"{record.age:g} years")

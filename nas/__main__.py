@@ -10,10 +10,10 @@ from typing import Annotated
 
 import typer
 
-from datasets import DATASETS, Dataset, open_dataset
+from datasets import DATASETS, leave_one_out, open_dataset
 from datasets.command_line import App, CacheOption, JsonOption, print_json, split_names
 from export.quiet import quiet
-from export.training_run import DataSettings, TrainedPart
+from export.training_run import TrainedPart
 
 from . import classifier as classifiers
 from .detectors import DETECTORS
@@ -29,12 +29,21 @@ LeadsOption = Annotated[str, typer.Option(help="Lead names with commas between, 
 HoldOutOption = Annotated[
     str | None, typer.Option(help="Superclass that training never sees; default none.")
 ]
+RehearsalOption = Annotated[
+    bool, typer.Option("--rehearsal", help="Test on a third of fold 9; fold 10 stays untouched.")
+]
 RunOption = Annotated[Path, typer.Option(help="Folder of the run, such as runs/NAME.")]
 EpochsOption = Annotated[
     int | None, typer.Option(help="Passes over the training windows; default the network's own.")
 ]
 SeedOption = Annotated[int, typer.Option(help="Same seed, same weights.")]
 FsOption = Annotated[float, typer.Option(help="Sample rate of the recordings in Hz.")]
+FsTargetOption = Annotated[
+    float, typer.Option(help="Sample rate of the networks in Hz; the signal chain resamples to it.")
+]
+MainsOption = Annotated[
+    float | None, typer.Option(help="Take out mains hum at 50 or 60 Hz; default no notch.")
+]
 HighpassOption = Annotated[
     float, typer.Option(help="Corner of the high-pass in Hz, 0.05 to 0.5 in ECG practice.")
 ]
@@ -51,10 +60,13 @@ def train(
     data: DataOption = None,
     leads: LeadsOption = "I",
     hold_out: HoldOutOption = None,
+    rehearsal: RehearsalOption = False,
     detector: DetectorOption = "deep_svdd",
     epochs: EpochsOption = None,
     seed: SeedOption = 0,
     fs: FsOption = 100.0,
+    fs_target: FsTargetOption = 100.0,
+    mains: MainsOption = None,
     highpass_hz: HighpassOption = 0.5,
     cache: CacheOption = None,
     overwrite: OverwriteOption = False,
@@ -73,12 +85,13 @@ def train(
         raise ValueError(f"detector must be one of {', '.join(DETECTORS)}, got {detector}")
     chosen = DETECTORS[detector]
     params = chosen.Params()
-    opened, settings = _open(dataset, data, leads, hold_out, fs, highpass_hz, cache)
+    protocol = leave_one_out(open_dataset(dataset, data, fs, cache), hold_out, rehearsal=rehearsal)
+    settings = describe_data(protocol, data, split_names(leads), fs_target, highpass_hz, mains)
     network = {"detector": detector, "params": asdict(params)}
     job = Job(run, "filter", settings, seed, _plan(chosen.PLAN, epochs), network, overwrite)
     trained = job.finished()
     if trained is None:
-        batch = familiar_windows(opened, settings, "train")
+        batch = familiar_windows(protocol, settings, "train")
         with _keras(job):
             from .filter import train_filter
 
@@ -95,9 +108,12 @@ def classifier(
     data: DataOption = None,
     leads: LeadsOption = "I",
     hold_out: HoldOutOption = None,
+    rehearsal: RehearsalOption = False,
     epochs: EpochsOption = None,
     seed: SeedOption = 0,
     fs: FsOption = 100.0,
+    fs_target: FsTargetOption = 100.0,
+    mains: MainsOption = None,
     highpass_hz: HighpassOption = 0.5,
     cache: CacheOption = None,
     overwrite: OverwriteOption = False,
@@ -114,33 +130,20 @@ def classifier(
     python -m nas classifier --run runs/hyp --dataset ptbxl --data ~/ptbxl --leads I --hold-out HYP
     """
     params = classifiers.Params()
-    opened, settings = _open(dataset, data, leads, hold_out, fs, highpass_hz, cache)
+    protocol = leave_one_out(open_dataset(dataset, data, fs, cache), hold_out, rehearsal=rehearsal)
+    settings = describe_data(protocol, data, split_names(leads), fs_target, highpass_hz, mains)
     network = {"params": asdict(params)}
     plan = _plan(classifiers.PLAN, epochs)
     job = Job(run, "classifier", settings, seed, plan, network, overwrite)
     trained = job.finished()
     if trained is None:
-        batch = familiar_windows(opened, settings, "train")
-        validation = familiar_windows(opened, settings, "validation", clean_only=True)
+        batch = familiar_windows(protocol, settings, "train")
+        validation = familiar_windows(protocol, settings, "validation", clean_only=True)
         with _keras(job):
             trained = classifiers.train_classifier(job, params, batch, validation)
     else:
         _say_already_trained(job)
     _report(job, trained, as_json)
-
-
-def _open(
-    dataset: str,
-    data: str | None,
-    leads: str,
-    hold_out: str | None,
-    fs: float,
-    highpass_hz: float,
-    cache: Path | None,
-) -> tuple[Dataset, DataSettings]:
-    """Return the data set and what a run keeps of these options."""
-    opened = open_dataset(dataset, data, fs, cache)
-    return opened, describe_data(opened, data, split_names(leads), hold_out, highpass_hz)
 
 
 def _plan(plan: TrainingPlan, epochs: int | None) -> TrainingPlan:

@@ -11,7 +11,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("datasets", "export", "firmware_sim", "nas")
 TOOLS = ("arm-none-eabi-gcc", "qemu-system-arm")
-MARKER_OF_FIXTURE = {"ptbxl_dir": "data", "toolchain": "toolchain"}
+REAL_DATA = {  # fixture -> a file of the folder in BEATGATE_DATA that it stands for
+    "ptbxl_dir": "ptbxl/ptbxl_database.csv",
+    "mitdb_dir": "mitdb/100.hea",
+    "nstdb_dir": "nstdb/bw.hea",
+    "butqdb_annotations": "butqdb-annotations/segment-class_lookup.json",
+}
+MARKER_OF_FIXTURE = {**dict.fromkeys(REAL_DATA, "data"), "toolchain": "toolchain"}
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -37,16 +43,39 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(marker)
 
 
+def real_folder(fixture):
+    """Return the folder of real recordings that `fixture` stands for; skip where it is absent."""
+    data = os.environ.get("BEATGATE_DATA")
+    if not data:
+        pytest.skip(f"BEATGATE_DATA is not set: the folder that holds {REAL_DATA[fixture]}")
+    file = Path(data) / REAL_DATA[fixture]
+    if not file.is_file():
+        pytest.skip(f"BEATGATE_DATA={data} holds no {REAL_DATA[fixture]}")
+    return file.parent
+
+
 @pytest.fixture(scope="session")
 def ptbxl_dir():
     """The folder that holds ptbxl_database.csv."""
-    data = os.environ.get("BEATGATE_DATA")
-    if not data:
-        pytest.skip("BEATGATE_DATA is not set: the folder that holds ptbxl/")
-    folder = Path(data) / "ptbxl"
-    if not (folder / "ptbxl_database.csv").is_file():
-        pytest.skip(f"BEATGATE_DATA={data} holds no ptbxl/ptbxl_database.csv")
-    return folder
+    return real_folder("ptbxl_dir")
+
+
+@pytest.fixture(scope="session")
+def mitdb_dir():
+    """The folder that holds some of the MIT-BIH Arrhythmia Database's records."""
+    return real_folder("mitdb_dir")
+
+
+@pytest.fixture(scope="session")
+def nstdb_dir():
+    """The folder that holds some of the Noise Stress Test Database's noise."""
+    return real_folder("nstdb_dir")
+
+
+@pytest.fixture(scope="session")
+def butqdb_annotations():
+    """The folder that holds the grades of all BUT QDB records, as JSON."""
+    return real_folder("butqdb_annotations")
 
 
 @pytest.fixture(scope="session")

@@ -1,15 +1,7 @@
-import numpy as np
 import pytest
 
-from datasets import SPLITS, EcgRecord, in_distribution, split_of
-from datasets.splits import assert_disjoint, check_split
-
-
-def record(*superclasses):
-    return EcgRecord(
-        "r", "s", 100.0, ("I",), np.zeros((10, 1), np.int16), 1000.0,
-        superclasses=frozenset(superclasses),
-    )  # fmt: skip
+from datasets import SPLITS, split_of
+from datasets.splits import assert_disjoint, check_split, rehearsal_split_of
 
 
 def test_folds_1_to_8_train_and_10_tests():
@@ -51,9 +43,13 @@ def test_split_names():
         check_split("dev")
 
 
-def test_in_distribution_is_diagnosed_and_not_held_out():
-    assert in_distribution(record("NORM"), "HYP")
-    assert in_distribution(record("HYP", "MI"), None)
-    assert not in_distribution(record("HYP", "MI"), "HYP")
-    assert not in_distribution(record(), "HYP")
-    assert not in_distribution(record(), None)
+def test_a_rehearsal_cuts_fold_9_in_three_and_leaves_fold_10_alone():
+    assert {rehearsal_split_of(fold, "7") for fold in range(1, 9)} == {"train"}
+    assert rehearsal_split_of(10, "7") is None
+    thirds = [rehearsal_split_of(9, str(subject)) for subject in range(3000)]
+    assert set(thirds) == {"calibration", "validation", "test"}
+    for split in set(thirds):
+        assert 900 < thirds.count(split) < 1100
+    assert thirds[1:5] == ["validation", "test", "calibration", "calibration"]
+    with pytest.raises(ValueError, match="fold must be in 1-10, got 11"):
+        rehearsal_split_of(11, "7")

@@ -139,6 +139,103 @@ def test_signal_chain_settings_that_cannot_run_are_refused(field):
     assert status_of(blobs.seal(bytes(data))) == 12
 
 
+SENSOR = SignalChain(fs=360.0, mains_hz=60.0)  # 5/18, 73 taps a phase
+
+
+def with_settings(blob, **fields):
+    """Return `blob`, sealed, with fields of its signal chain's settings changed."""
+    data = bytearray(blob)
+    for name, value in fields.items():
+        np.frombuffer(data, blobs.HEADER_DTYPE, 1)["chain"][name] = value
+    return blobs.seal(bytes(data))
+
+
+def with_tap(blob, index, change):
+    data = bytearray(blob)
+    offset = int(np.frombuffer(data, blobs.HEADER_DTYPE, 1)["taps"][0])
+    np.frombuffer(data, "<i2", index + 1, offset)[index] += change
+    return blobs.seal(bytes(data))
+
+
+@pytest.mark.parametrize(
+    ("status", "make"),
+    [
+        (12, lambda b: with_tap(b, 0, 1)),  # a phase that does not sum to one
+        (12, lambda b: with_tap(b, 5 * 73 - 1, -1)),
+        (12, lambda b: with_settings(b, up=0)),
+        (12, lambda b: with_settings(b, down=0)),
+        (7, lambda b: with_settings(b, up=10, down=36)),
+        (12, lambda b: with_settings(b, up=1, down=1, fs_sensor_mhz=100_000)),  # yet there are taps
+        (12, lambda b: with_settings(b, fs_sensor_mhz=361_000)),
+        (12, lambda b: with_settings(b, taps_per_phase=0)),
+        (12, lambda b: with_settings(b, taps_shift=14)),
+        (12, lambda b: with_settings(b, taps_shift=0)),
+        (12, lambda b: with_settings(b, taps_shift=40)),
+        (12, lambda b: with_settings(b, notch_b0_q30=-1)),
+        (12, lambda b: with_settings(b, notch_b0_q30=0)),
+        (12, lambda b: with_settings(b, notch_b0_q30=2**30)),
+        (12, lambda b: with_settings(b, notch_a1_q30=2**31 - 1)),
+        (7, lambda b: with_settings(b, taps_per_phase=65_535)),
+        (7, lambda b: with_settings(b, up=257)),
+        (7, lambda b: changed(b, "taps", len(b) - 16)),
+        (7, lambda b: changed(b, "taps", 8)),
+        (7, lambda b: changed(b, "taps", 2**32 - 16)),
+        (12, lambda b: changed(b, "taps", 0)),
+        (12, lambda b: blobs.seal(with_settings(b, up=257) + bytes(2**16))),
+        (12, lambda b: changed(make_blob(), "taps", len(make_blob()) - 16)),
+    ],
+)
+def test_a_resampler_that_cannot_run_is_refused(status, make):
+    assert status_of(make(blobs.with_chain(make_blob(), SENSOR))) == status
+
+
+def test_a_sample_that_completes_two_windows_is_refused():
+    """Ports count on one decision a sample at most."""
+    blob = blobs.with_chain(make_blob(), SignalChain(fs=100.0, fs_target=250.0))
+    assert status_of(changed(blob, "hop_len", 3)) == 0
+    assert status_of(changed(blob, "hop_len", 2)) == 12
+
+
+def test_another_chain_changes_nothing_else():
+    """And a chain put on a second time leaves no trace of the first."""
+    blob = make_blob()
+    sensor = blobs.with_chain(blob, SENSOR)
+    assert blobs.with_chain(blob, SignalChain()) == blob
+    assert blobs.with_chain(sensor, SignalChain()) == blob
+    other = blobs.with_chain(sensor, SignalChain(fs=512.0))
+    assert other == blobs.with_chain(blob, SignalChain(fs=512.0))
+    assert blobs.read_header(sensor).chain == SENSOR.blob_bytes(1)
+    x = np.random.default_rng(0).integers(-128, 128, (5, 100, 1), dtype=np.int8)
+    np.testing.assert_array_equal(
+        run_network(blob, Role.GATE, x)[1], run_network(sensor, Role.GATE, x)[1]
+    )
+
+
+@settings(max_examples=150)
+@given(data=st.data())
+def test_no_altered_chain_faults(data):
+    """Random bytes of the settings changed: refused, or it runs at the rails. Under ASan too."""
+    raw, taps = bytearray(SENSOR.settings(1).tobytes()), SENSOR.taps
+    for _ in range(data.draw(st.integers(1, 4))):
+        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    altered = np.frombuffer(raw, SETTINGS_DTYPE).reshape(())
+    if int(altered["up"]) * int(altered["taps_per_phase"]) > taps.size:
+        altered["taps_per_phase"] = 0  # bg_blob_check has seen that they lie inside the blob
+    ffi, lib = native().ffi, native().lib
+    status = ffi.new("int *")
+    handle = lib.bgh_chain_open(
+        native().pointer(altered, "void"), native().pointer(taps, "int16_t"), status
+    )
+    assert status[0] in (0, 12)
+    if status[0] == 0:
+        n_leads = int(altered["n_leads"])
+        counts = np.where(np.arange(400 * n_leads) % 7 < 3, 32767, -32768).astype(np.int16)
+        codes = np.empty(lib.bgh_chain_frames(handle, 400) * n_leads, np.int8)
+        pushed = (native().pointer(counts, "int16_t"), 400, native().pointer(codes, "int8_t"))
+        lib.bgh_chain_push(handle, *pushed, ffi.NULL)
+        lib.bgh_chain_close(handle)
+
+
 @settings(max_examples=300)
 @given(data=st.data())
 def test_no_altered_blob_faults(data):

@@ -90,8 +90,8 @@ def test_golden_vectors_with_pickled_objects_are_refused(bundle):
     [
         ("{", "must be a bundle manifest"),
         ("[]", "must be a bundle manifest"),
-        ('{"format": 9, "files": {}}', "format must be 1, got 9"),
-        ('{"format": 1, "files": {}}', "it lists no"),
+        ('{"format": 9, "files": {}}', "format must be 2, got 9"),
+        ('{"format": 2, "files": {}}', "it lists no"),
     ],
 )
 def test_a_manifest_that_is_none_is_refused(bundle, text, message):
@@ -108,13 +108,17 @@ def test_a_manifest_that_is_none_is_refused(bundle, text, message):
         (("data", "highpass_hz"), 0.05, "filter signal chain"),
         (("data", "leads"), ["I", "II"], "golden.npz must hold int16 windows"),
         (("data", "hop_s"), 2.0, "filter hop is 200"),
-        (("data", "fs"), 1e308, "must be a bundle of format 1: OverflowError"),
+        (("data", "fs"), 1e308, "fs must be in"),
+        (("data", "window_s"), 1e308, "must be a bundle of format 2: OverflowError"),
+        (("front_end", "fs"), 200.0, "golden.npz must hold int16 windows of 1999 x 1"),
+        (("front_end", "adc_gain"), 200.0, "filter signal chain"),
+        (("front_end", "volts"), 1, "must be a bundle of format 2: TypeError"),
         (("data", "baseline"), 10**6, "baseline must be in"),
         (("classifier", "classes"), ["NORM"], "number of classes is 1"),
         (("classifier", "classes"), ["HYP", "MI", "STTC", "CD"], "classes is"),
-        (("filter", "score_rule"), "guess", "must be a bundle of format 1: KeyError"),
+        (("filter", "score_rule"), "guess", "must be a bundle of format 2: KeyError"),
         (("filter", "score_constants", "centre"), [0.0] * 4, "score constants"),
-        (("filter",), 3, "must be a bundle of format 1: TypeError"),
+        (("filter",), 3, "must be a bundle of format 2: TypeError"),
         (("files",), ["filter.bgm"], "must be a bundle manifest"),
     ],
 )
@@ -148,7 +152,7 @@ def test_golden_decisions_of_another_number_are_refused(bundle):
 def test_golden_vectors_that_are_no_archive_are_refused(bundle):
     (bundle / "golden.npz").write_bytes(b"PK\x03\x04 broken")
     rehash(bundle, "golden.npz")
-    with pytest.raises(ValueError, match="must be a bundle of format 1"):
+    with pytest.raises(ValueError, match="must be a bundle of format 2"):
         load_bundle(bundle)
 
 

@@ -103,6 +103,21 @@ def test_a_slice_that_does_not_advance_is_refused():
         assert status_of(bad, Role.CLASSIFIER) == 9
 
 
+def test_an_output_that_is_a_constant_is_refused():
+    """Its offset was taken for one in the arena: a wild read, found by the fuzzer."""
+    for seed in range(20):
+        data = CASES["add"](np.random.default_rng(seed))
+        good = blobs.write_blob(read_graph(data), SignalChain(), 1, data, score=None)
+        header = np.frombuffer(good, HEADER, 1)[0]
+        tensors = np.frombuffer(good, blobs.TENSOR_DTYPE, header["n_tensors"], header["tensors"])
+        constants = np.flatnonzero(tensors["offset"] & blobs.CONSTANT)
+        for index in constants:
+            assert status_of(changed(good, "output", int(index)), Role.CLASSIFIER) == 8
+        if len(constants):
+            return
+    raise AssertionError("no draw has a constant")
+
+
 def test_the_undamaged_blob_opens():
     blob = aligned_blob(GOOD)
     native().check_blob(blob, Role.GATE, "the good one")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from datasets import open_dataset
+from datasets import leave_one_out, open_dataset
 from export.__main__ import app
 from export.bundle import load_bundle
 from export.pack import pack_bundle
@@ -16,7 +16,6 @@ from export.quantize import quantize
 from export.training_run import (
     DataSettings,
     TrainedPart,
-    in_distribution_records,
     load_part,
     model_path,
     save_part,
@@ -86,8 +85,9 @@ def bundle(run, tmp_path_factory):
 
 def test_the_held_out_class_is_in_no_split_that_makes_a_bundle(run):
     data = load_part(run, "filter").data
-    for split in ("train", "calibration", "validation"):
-        records = in_distribution_records(open_dataset("ptbxl", data.data), data, split)
+    protocol = leave_one_out(open_dataset("ptbxl", data.data), data.hold_out)
+    for role in ("train", "calibration", "validation"):
+        records = protocol.records(role, data.leads)
         assert records
         assert all("HYP" not in record.superclasses and record.superclasses for record in records)
 
@@ -95,7 +95,8 @@ def test_the_held_out_class_is_in_no_split_that_makes_a_bundle(run):
 def test_the_threshold_is_fitted_on_clean_in_distribution_calibration_windows(bundle, ptbxl):
     data = bundle.data
     dataset = open_dataset("ptbxl", ptbxl)
-    records = in_distribution_records(dataset, data, "calibration", clean_only=True)
+    protocol = leave_one_out(dataset, data.hold_out)
+    records = protocol.records("calibration", data.leads, clean_only=True)
     entry = bundle.manifest["filter"]["threshold"]
     assert entry["n_calibration"] == len(records)
     assert entry["value"] == bundle.threshold
@@ -129,6 +130,21 @@ def test_packing_again_gives_the_same_bytes(run, bundle, tmp_path):
         assert (tmp_path / name).read_bytes() == (bundle.path / name).read_bytes(), name
 
 
+def test_a_bundle_for_another_sensor_differs_in_the_signal_chain_alone(run, bundle, tmp_path):
+    sensor = ["--fs", "360", "--adc-gain", "200", "--baseline", "1024", "--mains", "60"]
+    arguments = ["bundle", run, "--out", tmp_path, "--alpha", "0.2", *sensor]
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    assert result.exit_code == 0, result.output
+    made = load_bundle(tmp_path)
+    expected = bundle.with_front_end(360.0, 200.0, 1024, 60.0)
+    assert made.chain == expected.chain
+    assert made.filter_blob == expected.filter_blob
+    assert made.threshold == bundle.threshold
+    np.testing.assert_array_equal(made.golden.adc_counts, expected.golden.adc_counts)
+    np.testing.assert_array_equal(made.golden.scores, expected.golden.scores)
+    assert "sensor of 360 Hz, 200 counts/mV" in (tmp_path / "MODEL_CARD.md").read_text()
+
+
 def refused(*arguments):
     """Run the command line; return its one sentence on stderr."""
     result = CliRunner().invoke(app, ["bundle", *map(str, arguments)])
@@ -136,6 +152,11 @@ def refused(*arguments):
     assert "Traceback" not in result.output
     assert result.stdout == ""
     return result.stderr
+
+
+def test_a_sensor_no_chain_leads_from_is_refused(run, tmp_path):
+    text = refused(run, "--out", tmp_path / "b", "--fs", "99.9")
+    assert "fs_target must be reachable from fs, got 99.9 -> 100 Hz" in text
 
 
 def test_a_run_that_is_not_there_says_which_command_makes_it(tmp_path):
@@ -167,7 +188,7 @@ def test_parts_of_different_data_are_refused(run, tmp_path):
     assert "must share their data settings" in refused(tmp_path, "--out", tmp_path / "b")
 
 
-@pytest.mark.parametrize("damage", ["{", '{"format": 2}', '{"format": 1}'])
+@pytest.mark.parametrize("damage", ["{", '{"format": 3}', '{"format": 2}'])
 def test_a_damaged_description_is_refused(run, tmp_path, damage):
     (tmp_path / "filter.json").write_text(damage)
     assert "filter.json must be a filter description" in refused(tmp_path, "--out", tmp_path)

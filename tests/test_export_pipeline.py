@@ -107,10 +107,10 @@ def test_without_a_classifier_there_are_verdicts_only():
     assert all(d.label is None for d in decisions)
 
 
-def raw_pipeline():
+def raw_pipeline(gate_and_classifier=(GATE, CLASSIFIER)):
     """Return the C handle of an opened pipeline, and what must stay alive."""
     c = native()
-    kept = [aligned_blob(GATE), aligned_blob(CLASSIFIER)]
+    kept = [aligned_blob(blob) for blob in gate_and_classifier]
     status = c.ffi.new("int *")
     handle = c.lib.bgh_open(
         c.ffi.new("void *[]", [c.pointer(b, "void") for b in kept]),
@@ -150,7 +150,7 @@ def test_the_arena_is_filter_state_ring_and_the_larger_network():
     activations = max(blobs.read_header(b).activation_bytes for b in (GATE, CLASSIFIER))
     with Pipeline([GATE], CLASSIFIER) as pipeline:
         assert pipeline.arena_bytes == (
-            aligned(2 * 20) + aligned(2 * WINDOW_LEN) + aligned(activations)
+            aligned(2 * 24) + aligned(2 * WINDOW_LEN) + aligned(activations)
         )
 
 
@@ -178,3 +178,80 @@ def test_counts_of_another_number_of_leads_are_refused():
         pytest.raises(ValueError, match=r"\(n_samples, 2\)"),
     ):
         pipeline.push(signal(3))
+
+
+SENSORS = [
+    SignalChain(fs=360.0, adc_gain=200.0, baseline=1024, mains_hz=60.0),
+    SignalChain(fs=512.0),
+    SignalChain(fs=125.0),
+    SignalChain(fs=100.0, fs_target=250.0),
+]
+
+
+@pytest.mark.parametrize("chain", SENSORS, ids=lambda chain: f"{chain.fs:g}-{chain.fs_target:g}")
+def test_a_resampled_stream_decides_as_networks_on_its_codes(chain):
+    """Whatever the calls, and the same again after a reset."""
+    blobs_ = [blobs.with_chain(blob, chain) for blob in (GATE, CLASSIFIER)]
+    counts = signal(2, chain.n_samples(1000))
+    codes = chain.apply(counts)
+    starts = range(0, len(codes) - WINDOW_LEN + 1, HOP_LEN)
+    windows = np.stack([codes[start : start + WINDOW_LEN] for start in starts])
+    scores = run_network(blobs_[0], Role.GATE, windows)[1]
+    with Pipeline(blobs_[:1], blobs_[1]) as pipeline:
+        first = pipeline.push(counts)
+        assert [d.window_start for d in first] == list(starts)
+        assert [d.scores[0] for d in first] == scores.tolist()
+        for size in (1, 7, 1000):
+            pipeline.push(counts[:333])
+            pipeline.reset()
+            parts = [counts[start : start + size] for start in range(0, len(counts), size)]
+            assert [d for part in parts for d in pipeline.push(part)] == first
+
+
+@pytest.mark.parametrize("chain", SENSORS, ids=lambda chain: f"{chain.fs:g}-{chain.fs_target:g}")
+def test_the_queue_takes_sixteen_windows_at_every_rate(chain):
+    """Exactly as many samples as complete sixteen windows fit; one window more is refused whole."""
+    c, handle, kept = raw_pipeline([blobs.with_chain(blob, chain) for blob in (GATE, CLASSIFIER)])
+    n_fits = chain.n_samples(WINDOW_LEN + 16 * HOP_LEN) - 1
+    n_more = chain.n_samples(WINDOW_LEN + 17 * HOP_LEN) - 1 - n_fits
+    counts = signal(2, n_fits + n_more)
+    rest = counts[n_fits:].copy()
+    assert c.lib.bgh_push(handle, c.pointer(counts, "int16_t"), n_fits + 1) == 17
+    assert c.lib.bgh_push(handle, c.pointer(counts, "int16_t"), n_fits) == 0
+    assert c.lib.bgh_push(handle, c.pointer(rest, "int16_t"), n_more) == 15
+    d = c.ffi.new("bgh_decision *")
+    assert c.lib.bgh_poll(handle, d)
+    assert c.lib.bgh_push(handle, c.pointer(rest, "int16_t"), n_more) == 0
+    starts = []
+    while c.lib.bgh_poll(handle, d):
+        starts.append(d.window_start)
+    assert starts == [HOP_LEN * i for i in range(1, 17)]
+    c.lib.bgh_close(handle)
+    assert len(kept) == 2
+
+
+@pytest.mark.parametrize(
+    ("chain", "n_bytes"),
+    [
+        (SignalChain(fs=200.0), 2 * (20 + 4 * 41)),
+        (SignalChain(fs=1000.0, mains_hz=50.0), 2 * (40 + 4 * 201)),
+    ],
+)
+def test_the_resampler_and_the_notch_are_in_the_arena(chain, n_bytes):
+    blobs_ = [blobs.with_chain(blob, chain) for blob in (GATE, CLASSIFIER)]
+    with Pipeline([GATE], CLASSIFIER) as plain, Pipeline(blobs_[:1], blobs_[1]) as pipeline:
+        assert pipeline.arena_bytes - plain.arena_bytes == -(-n_bytes // 16) * 16 - 48
+
+
+def test_blobs_of_two_sensors_make_no_pipeline():
+    """Not even where the settings are equal and the taps alone differ."""
+    gate = blobs.with_chain(GATE, SignalChain(fs=200.0))
+    other = bytearray(blobs.with_chain(CLASSIFIER, SignalChain(fs=200.0)))
+    offset = int(np.frombuffer(other, blobs.HEADER_DTYPE, 1)["taps"][0])
+    taps = np.frombuffer(other, "<i2", 41, offset)
+    taps[0] += 1
+    taps[1] -= 1
+    for blob in (CLASSIFIER, blobs.seal(bytes(other))):
+        with pytest.raises(FirmwareError) as caught:
+            Pipeline([gate], blob)
+        assert caught.value.status == 13

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import signal
 
-from datasets import EcgRecord
-from export.signal_chain import SignalChain, windows_of
+from export.signal_chain import SENSOR_RATES, ChainStream, SignalChain
 from firmware_sim.engines.tflm import PythonChain
 
 
@@ -72,30 +71,120 @@ def test_the_rails_saturate_and_do_not_wrap():
     assert np.abs(chain.apply(counts[:, np.newaxis]) - expected).max() <= 0.52
 
 
-@settings(max_examples=50)
+def oracle_codes(counts, chain):
+    """Return the codes of the chain in Python's unbounded integers."""
+    oracle = PythonChain(chain, counts.shape[1])
+    frames = [codes for frame in counts.tolist() for codes in oracle.push(frame)]
+    return np.array(frames, np.int8).reshape(-1, counts.shape[1])
+
+
+@settings(max_examples=60)
 @given(
     counts=hnp.arrays(np.int16, st.tuples(st.integers(1, 300), st.integers(1, 3))),
+    rates=st.sampled_from([(100, 100), (125, 100), (360, 100), (1000, 100), (128, 250)]),
+    mains_hz=st.sampled_from([None, 50.0, 60.0]),
     highpass_hz=st.sampled_from([0.05, 0.5, 2.0]),
     gain=st.sampled_from([1000.0, 200.0, 6400.0]),
     baseline=st.sampled_from([0, 1024, -30000]),
 )
-def test_the_c_equals_pythons_integers(counts, highpass_hz, gain, baseline):
-    chain = SignalChain(highpass_hz=highpass_hz, adc_gain=gain, baseline=baseline)
-    oracle = PythonChain(chain, counts.shape[1])
-    expected = [oracle.push(frame) for frame in counts.tolist()]
-    np.testing.assert_array_equal(chain.apply(counts), expected)
+def test_the_c_equals_pythons_integers(counts, rates, mains_hz, highpass_hz, gain, baseline):
+    fs, fs_target = rates
+    mains_hz = mains_hz if fs > 122 else None
+    chain = SignalChain(fs, fs_target, gain, baseline, highpass_hz, mains_hz=mains_hz)
+    codes = chain.apply(counts)
+    np.testing.assert_array_equal(codes, oracle_codes(counts, chain))
+    assert len(codes) == chain.n_codes(len(counts))
+
+
+@pytest.mark.parametrize("fs", SENSOR_RATES)
+@pytest.mark.parametrize("baseline", [0, -32768, 32767])
+def test_the_rails_of_every_sensor_saturate_and_do_not_wrap(fs, baseline):
+    """Full-scale square waves and noise, at the end of every range: the same integers as Python."""
+    mains_hz = 50.0 if fs > 102 else None
+    chain = SignalChain(fs, adc_gain=200.0, baseline=baseline, mains_hz=mains_hz)
+    n = 500
+    square = np.where(np.arange(n) % round(fs / 50) < fs / 100, 32767, -32768)
+    noise = np.random.default_rng(0).choice([-32768, 32767], n)
+    counts = np.stack([square, noise], axis=1).astype(np.int16)
+    codes = chain.apply(counts)
+    np.testing.assert_array_equal(codes, oracle_codes(counts, chain))
+
+
+@pytest.mark.parametrize("fs", SENSOR_RATES)
+@pytest.mark.parametrize("level", [-32768, 0, 32767])
+def test_a_constant_gives_zero_at_every_rate(fs, level):
+    """Every phase passes DC alike, so that an electrode's offset leaves no ripple."""
+    counts = np.full((2000, 1), level, np.int16)
+    for mains_hz in (None, 60.0) if fs > 122 else (None,):
+        chain = SignalChain(fs, baseline=7, lsb_mv=1e-6, mains_hz=mains_hz)
+        assert not ChainStream(chain, 1).push_unrounded(counts).any()
+
+
+@settings(max_examples=60)
+@given(
+    sizes=st.lists(st.integers(0, 90), max_size=30),
+    rates=st.sampled_from([(100, 100), (125, 100), (360, 100), (512, 100), (100, 250)]),
+)
+def test_codes_do_not_depend_on_the_cuts(sizes, rates):
+    chain = SignalChain(*rates)
+    counts = ecg_like(np.random.default_rng(0), 1000, 2)
+    stream = ChainStream(chain, 2)
+    for _ in range(2):
+        cuts = np.cumsum(sizes)
+        codes = np.concatenate([stream.push(part) for part in np.split(counts, cuts[cuts < 1000])])
+        np.testing.assert_array_equal(codes, chain.apply(counts))
+        stream.reset()
+
+
+@given(
+    rates=st.sampled_from([(100, 100), (125, 100), (360, 100), (512, 100), (100, 250)]),
+    n_codes=st.integers(1, 3000),
+)
+def test_the_least_samples_for_some_codes_are_known(rates, n_codes):
+    chain = SignalChain(*rates)
+    n_samples = chain.n_samples(n_codes)
+    assert chain.n_codes(n_samples - 1) < n_codes <= chain.n_codes(n_samples)
+
+
+def test_a_beat_arrives_the_stated_delay_later():
+    for fs in SENSOR_RATES:
+        chain = SignalChain(fs, highpass_hz=0.01, lsb_mv=1 / 32)
+        time_s = np.arange(round(4 * fs)) / fs
+        beat = 1500 * np.exp(-(((time_s - 2) / 0.02) ** 2))
+        codes = chain.apply(np.round(beat).astype(np.int16)[:, np.newaxis])[:, 0].astype(float)
+        arrival_s = (codes * np.arange(len(codes))).sum() / codes.sum() / chain.fs_target
+        assert arrival_s - 2 == pytest.approx(chain.delay_s, abs=0.002)
+
+
+def test_another_sensor_shows_the_same_beat():
+    """The same heart before two sensors: the codes differ by what the sensors round."""
+    chain = SignalChain()
+
+    def beats_mv(fs, delay_s):
+        phase_s = (np.arange(round(20 * fs)) / fs + delay_s) % 0.8
+        return np.exp(-(((phase_s - 0.4) / 0.03) ** 2))
+
+    other = chain.for_front_end(360.0, 200.0, 1024)
+    counts = np.round(beats_mv(360.0, other.delay_s) * 200 + 1024).astype(np.int16)
+    own = np.round(beats_mv(100.0, 0.0) * 1000).astype(np.int16)
+    a, b = other.apply(counts[:, np.newaxis]), chain.apply(own[:, np.newaxis])
+    assert np.abs(a[1000:].astype(int) - b[1000:]).max() <= 1
 
 
 @pytest.mark.parametrize(
     ("settings_", "message"),
     [
-        ({"fs": 500.0}, "fs_target must equal fs"),
+        ({"fs": 1000.0, "fs_target": 999.0}, "fs_target must be reachable from fs.*999 / 1000"),
+        ({"fs": 25_000.0}, "taps a phase, 1 / 250 needs 5001"),
+        ({"fs": float("nan")}, "fs must be in .*nan"),
         ({"adc_gain": 0.0}, "adc_gain must be in"),
         ({"adc_gain": float("nan")}, "adc_gain must be in .*nan"),
         ({"baseline": 40_000}, "baseline must be in"),
         ({"lsb_mv": -1.0}, "lsb_mv must be in"),
         ({"highpass_hz": 0.0}, "highpass_hz must be in"),
         ({"highpass_hz": 30.0}, "highpass_hz must be in"),
+        ({"mains_hz": 50.0}, "needs a sensor above 102 Hz.* got fs 100"),
+        ({"mains_hz": 55.0, "fs": 500.0}, "mains_hz must be 50 or 60 or none, got 55"),
     ],
 )
 def test_a_bad_setting_is_named(settings_, message):
@@ -103,33 +192,6 @@ def test_a_bad_setting_is_named(settings_, message):
         SignalChain(**settings_)
 
 
-def record(record_id="r", n_samples=1000, **changes):
-    fields = {"fs": 100.0, "leads": ("I",), "adc_gain": 1000.0}
-    counts = np.zeros((n_samples, 1), np.int16)
-    return EcgRecord(record_id, "s", adc_counts=counts, **{**fields, **changes})
-
-
-def test_windows_tile_a_record():
-    rng = np.random.default_rng(0)
-    counts = ecg_like(rng, 1350, 1)
-    long = EcgRecord("a", "s", 100.0, ("I",), counts, 1000.0)
-    batch = windows_of([long, record("b")], SignalChain(), 1000, 100)
-    codes = SignalChain().apply(counts)
-    assert batch.starts.tolist() == [0, 100, 200, 300, 0]
-    np.testing.assert_array_equal(batch.x[2], codes[200:1200])
-    assert batch.record_ids.tolist() == ["a"] * 4 + ["b"]
-
-
-@pytest.mark.parametrize(
-    ("bad", "message"),
-    [
-        ({"fs": 250.0}, "fs must be 100 as in the signal chain, got 250 in record bad"),
-        ({"adc_gain": 200.0}, "adc_gain must be 1000"),
-        ({"baseline": 7}, "baseline must be 0"),
-        ({"n_samples": 999}, "999.* in record bad"),
-        ({"leads": ("II",)}, "leads must be I in every record, got II in record bad"),
-    ],
-)
-def test_a_record_that_does_not_fit_is_named(bad, message):
-    with pytest.raises(ValueError, match=message):
-        windows_of([record(), record("bad", **bad)], SignalChain(), 1000, 100)
+def test_a_stream_takes_only_its_leads():
+    with pytest.raises(ValueError, match=r"adc_counts must be \(n_samples, 2\), got \(5, 1\)"):
+        ChainStream(SignalChain(), 2).push(np.zeros((5, 1), np.int16))

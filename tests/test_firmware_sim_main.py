@@ -75,6 +75,19 @@ def test_replay_on_the_board_equals_replay_on_the_host(bundle, ptbxl, tmp_path, 
     assert "can be better here than on new patients" in (tmp_path / "host/report.html").read_text()
 
 
+def test_only_a_replay_of_the_test_split_sees_unseen_records(bundle, ptbxl, tmp_path, caplog):
+    n_unseen = {}
+    for split in ("validation", "test"):
+        result = call(
+            "replay", bundle, "--data", ptbxl, "--split", split, "--out", tmp_path / split
+        )
+        assert result.exit_code == 0, result.output
+        report = json.loads((tmp_path / split / "report.json").read_text())
+        n_unseen[split] = report["mix"]["n_unseen"]
+    assert n_unseen["validation"] == 0 < n_unseen["test"]
+    assert caplog.text.count("test records of ptbxl opened, held out: HYP") == 1
+
+
 def test_parity_of_golden_and_recorded_windows(bundle, ptbxl):
     arguments = ["parity", bundle, "--dataset", "ptbxl", "--data", ptbxl, "--windows", "9"]
     result = call(*arguments, "--engines", "tflm,host", "--json")
@@ -119,7 +132,7 @@ def test_bad_choices_are_named(bundle, ptbxl, tmp_path):
     assert "split must be one of" in refused(*replay, "--split", "fold9")
     assert "greater than or equal to 1" in refused(*replay, "--records", "0")
     text = refused(*replay, "--split", "train")
-    assert "split train needs records in folds 1-8 of ptbxl, it lists none" in text
+    assert "train needs records in folds 1-8 of ptbxl, none on disk has that role" in text
     assert "none/ptbxl_database.csv" in refused(
         *replay[:2], "--data", tmp_path / "none", *replay[4:]
     )
@@ -143,7 +156,6 @@ def test_records_are_spread_evenly():
 
 def test_a_record_shorter_than_a_window_stops_the_replay(bundle, ptbxl):
     dataset = open_dataset("ptbxl", ptbxl)
-    whole = dataset.load("1", ["I"])
-    short = SimpleNamespace(load=lambda *_: replace(whole, adc_counts=whole.adc_counts[:999]))
+    short = SimpleNamespace(open=lambda *_: replace(dataset.open("1", ["I"]), n_samples=999))
     with pytest.raises(ValueError, match="one window of 1000 samples, got 999 in record 1"):
         replay(load_bundle(bundle), short, ["1"], ENGINES["host"])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from datasets import SUPERCLASSES, EcgRecord
+from datasets.reader import RecordReader
 from firmware_sim import report as report_module
 from firmware_sim.engines import InstructionCounts
 from firmware_sim.measures import group_windows, measure
@@ -56,12 +57,12 @@ def make_replay():
     )
 
 
-def make_load(replay, leads=("I",), **fields):
-    def load(record_id):
+def make_opener(replay, leads=("I",), **fields):
+    def open_record(record_id):
         index = replay.record_ids.tolist().index(record_id)
         beat = np.zeros((1000, len(leads)), np.int16)
         beat[50::80] = 900
-        return EcgRecord(
+        record = EcgRecord(
             record_id=record_id,
             subject_id=str(replay.subject_ids[index]),
             fs=100.0,
@@ -71,14 +72,16 @@ def make_load(replay, leads=("I",), **fields):
             superclasses=frozenset(np.array(SUPERCLASSES)[replay.truth[index]].tolist()),
             **fields,
         )
+        return RecordReader(record, len(beat), lambda start, stop: beat[start:stop])
 
-    return load
+    return open_record
 
 
-def write(folder, replay=None, bundle=None, load=None):
+def write(folder, replay=None, bundle=None, opener=None):
     replay, bundle = replay or make_replay(), bundle or bare_bundle(THRESHOLD)
     measured = measure(replay, bundle, IMAGE)
-    page = write_report(measured, replay, bundle, PROVENANCE, load or make_load(replay), folder)
+    opener = opener or make_opener(replay)
+    page = write_report(measured, replay, bundle, PROVENANCE, opener, folder)
     return page.read_text(), json.loads((folder / "report.json").read_text())
 
 
@@ -156,8 +159,8 @@ def test_text_from_recordings_cannot_become_markup(tmp_path):
     attack = "</script><script>alert(1)</script>"
     ids = np.array([f"{attack}{i}" for i in range(N_WINDOWS)])
     replay = replace(make_replay(), record_ids=ids)
-    load = make_load(replay, noise_flags=frozenset({attack}), sex=attack)
-    page, values = write(tmp_path, replay, load=load)
+    opener = make_opener(replay, noise_flags=frozenset({attack}), sex=attack)
+    page, values = write(tmp_path, replay, opener=opener)
     assert attack not in page
     assert html.escape(attack) in page
     assert values["strips"][0]["record_id"].startswith(attack)
@@ -178,7 +181,9 @@ def test_records_without_superclass_alone_still_make_a_page(tmp_path):
 
 def test_only_three_of_many_leads_are_drawn(tmp_path):
     replay, leads = make_replay(), ("I", "II", "III", "V1")
-    page, _ = write(tmp_path, replay, bare_bundle(THRESHOLD, leads=leads), make_load(replay, leads))
+    page, _ = write(
+        tmp_path, replay, bare_bundle(THRESHOLD, leads=leads), make_opener(replay, leads)
+    )
     assert "the first 3 of 4 leads" in page
     assert page.count('<div id="strip-0-') == report_module.LEADS_DRAWN_MAX
 

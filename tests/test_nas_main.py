@@ -3,14 +3,16 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from datasets import DATASETS, SUPERCLASSES, EcgRecord, split_of
-from datasets.dataset import DatasetCard
+from datasets import DATASETS, SUPERCLASSES, EcgRecord, leave_one_out, split_of
+from datasets.dataset import DatasetCard, Member
+from datasets.reader import RecordReader
 from export.training_run import DataSettings, load_part
 from nas import training_data
 from nas.__main__ import app
@@ -29,7 +31,6 @@ class ToyDataset:
     unreadable: dict[str, str] = {}  # noqa: RUF012
 
     def __init__(self):
-        self.loaded = []
         self.records = {record.record_id: record for record in map(self.simulate, range(96))}
 
     def simulate(self, i):
@@ -58,20 +59,24 @@ class ToyDataset:
             if split in (None, split_of(record.fold, record.subject_id))
         ]
 
-    def load(self, record_id, leads=None):
+    def members(self):
+        return {name: Member.of(record) for name, record in self.records.items()}
+
+    def open(self, record_id, leads=None):
         if leads is not None and not set(leads) <= set(LEADS):
             raise ValueError(f"lead must be one of I, II, got {leads}")
         columns = [LEADS.index(lead) for lead in (LEADS if leads is None else leads)]
-        record = self.records[record_id]
-        return EcgRecord(
-            **{
-                name: getattr(record, name)
-                for name in EcgRecord.__dataclass_fields__
-                if name not in ("leads", "adc_counts")
-            },
-            leads=tuple(LEADS[column] for column in columns),
-            adc_counts=np.ascontiguousarray(record.adc_counts[:, columns]),
+        whole = self.records[record_id]
+        counts = whole.adc_counts[:, columns]
+        names = tuple(LEADS[column] for column in columns)
+        return RecordReader(
+            replace(whole, leads=names, adc_counts=counts[:0]),
+            len(counts),
+            lambda start, stop: np.array(counts[start:stop], order="C"),
         )
+
+    def load(self, record_id, leads=None):
+        return self.open(record_id, leads).whole()
 
 
 @pytest.fixture(scope="module")
@@ -94,9 +99,19 @@ def nas(monkeypatch, toy):
     return call
 
 
+@pytest.fixture(scope="module")
+def protocol(toy):
+    return leave_one_out(toy, "HYP")
+
+
 @pytest.fixture
-def settings(toy):
-    return describe_data(toy, None, ("I",), "HYP", 0.5)
+def settings(protocol):
+    return described(protocol)
+
+
+def described(protocol):
+    """Return the settings of a run with lead I and the chain's defaults."""
+    return describe_data(protocol, None, ("I",), 100.0, 0.5, None)
 
 
 def test_importing_nas_loads_no_keras():
@@ -106,14 +121,14 @@ def test_importing_nas_loads_no_keras():
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
-def test_no_record_of_the_held_out_class_is_ever_windowed(toy, settings, monkeypatch):
+def test_no_record_of_the_held_out_class_is_ever_windowed(toy, protocol, settings, monkeypatch):
     windows_of, seen = training_data.windows_of, []
 
     def watched(records, *arguments):
         return windows_of((seen.append(record) or record for record in records), *arguments)
 
     monkeypatch.setattr(training_data, "windows_of", watched)
-    batch = familiar_windows(toy, settings, "train")
+    batch = familiar_windows(protocol, settings, "train")
     train = [toy.records[name] for name in toy.record_ids("train")]
     assert any(record.superclasses == {"NORM", "HYP"} for record in train)
     assert any(record.superclasses == {"HYP"} for record in train)
@@ -127,25 +142,33 @@ def test_no_record_of_the_held_out_class_is_ever_windowed(toy, settings, monkeyp
 
 
 def test_without_a_held_out_class_all_are_familiar(toy):
-    batch = familiar_windows(toy, describe_data(toy, None, ("I",), None, 0.5), "train")
+    everything = leave_one_out(toy, None)
+    batch = familiar_windows(everything, described(everything), "train")
     assert batch.labels.any(axis=0).all()
     assert batch.labels.any(axis=1).all()
 
 
-def test_clean_only_leaves_out_records_with_a_remark(toy, settings):
-    everything = familiar_windows(toy, settings, "calibration")
-    clean = familiar_windows(toy, settings, "calibration", clean_only=True)
+def test_a_rehearsal_is_part_of_what_a_run_is(toy, settings):
+    rehearsal = described(leave_one_out(toy, "HYP", rehearsal=True))
+    assert rehearsal.rehearsal
+    assert not settings.rehearsal
+    assert rehearsal != settings
+
+
+def test_clean_only_leaves_out_records_with_a_remark(protocol, settings):
+    everything = familiar_windows(protocol, settings, "calibration")
+    clean = familiar_windows(protocol, settings, "calibration", clean_only=True)
     assert clean.clean.all()
     assert len(clean) == everything.clean.sum() < len(everything)
 
 
-def test_splits_share_no_subject(toy, settings):
-    train, calibration = (familiar_windows(toy, settings, s) for s in ("train", "calibration"))
+def test_splits_share_no_subject(protocol, settings):
+    train, calibration = (familiar_windows(protocol, settings, s) for s in ("train", "calibration"))
     assert not set(train.subject_ids) & set(calibration.subject_ids)
 
 
-def test_windows_went_through_the_signal_chain(toy, settings):
-    batch = familiar_windows(toy, settings, "train")
+def test_windows_went_through_the_signal_chain(toy, protocol, settings):
+    batch = familiar_windows(protocol, settings, "train")
     counts = toy.records[batch.record_ids[0]].adc_counts[:, :1]
     assert np.array_equal(batch.x[0], settings.chain.apply(counts)[:1000])
 

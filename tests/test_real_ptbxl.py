@@ -24,7 +24,7 @@ def bundle(ptbxl_dir, tmp_path_factory):
     """A bundle trained for two epochs: enough for every check but detection quality."""
     folder = tmp_path_factory.mktemp("real")
     options = ["--run", folder / "run", "--dataset", "ptbxl", "--data", ptbxl_dir, "--leads", "I"]
-    options += ["--hold-out", "HYP", "--epochs", "2"]
+    options += ["--hold-out", "HYP", "--rehearsal", "--epochs", "2"]
     run("nas", "train", *options)
     run("nas", "classifier", *options)
     run("export", "bundle", folder / "run", "--out", folder / "bundle")
@@ -51,10 +51,11 @@ def test_one_flipped_bit_is_found_and_located(bundle, ptbxl_dir):
 
 @pytest.mark.slow
 def test_a_replay_on_the_board_reports_every_figure(bundle, ptbxl_dir, tmp_path, toolchain):
-    options = ["--data", ptbxl_dir, "--split", "validation", "--records", N_RECORDS]
+    options = ["--data", ptbxl_dir, "--split", "test", "--records", N_RECORDS]
     run("firmware_sim", "replay", bundle, *options, "--engine", "qemu", "--out", tmp_path)
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["mix"]["n_windows"] == N_RECORDS
+    assert report["mix"]["n_unseen"] > 0
     assert report["instructions"]["gate_median"] > 1_000_000
     assert report["coverage"]["low"] <= report["coverage"]["value"] <= report["coverage"]["high"]
     # Calibrated on other patients of the same fold; far outside only if something is broken.

@@ -26,7 +26,7 @@ LINK_FLAGS = (
     "--specs=nano.specs",
     "-Wl,--gc-sections",
 )
-WRAPPED = "-Wl,--wrap=bg_chain_push"  # ports/emulated/accounts.h
+WRAPPED = ("-Wl,--wrap=bg_chain_push", "-Wl,--wrap=bg_chain_pop")  # ports/emulated/accounts.h
 MODELS = "models.o"
 COMMON_PORT = FIRMWARE / "ports" / "emulated"
 OBJECTS = Path(__file__).parents[2] / "build" / "objects"
@@ -218,7 +218,7 @@ def _link(
         board,
     )
     command = [
-        *(*compiler, *LINK_FLAGS, WRAPPED, f"-L{folder}", f"-Wl,-Map={linker_map}"),
+        *(*compiler, *LINK_FLAGS, *WRAPPED, f"-L{folder}", f"-Wl,-Map={linker_map}"),
         *(f"-Wl,--defsym={name}={n_bytes}" for name, n_bytes in reserved.items()),
         *(f"-T{COMMON_PORT / 'sections.ld'}", "-o", str(elf)),
         *map(str, [*(objects / name for name in names), models]),

@@ -64,17 +64,15 @@ typedef struct {
 
 typedef struct {
     bg_networks networks;
-    const bg_chain_settings *chain;
+    bg_chain chain; /* its memory lies in the arena */
     uint32_t window_len;
     uint32_t hop_len;
-    bg_chain_lead *leads; /* arena: filter state, one a lead */
     bg_stream streams[BG_GATES_MAX + 1]; /* arena: networks that stream; memory NULL: do not */
     int8_t *ring;         /* arena: the last window_len frames; NULL where every network streams */
     int8_t *activations;  /* arena: one network at a time, of those that run on whole windows */
     uint32_t ring_next;   /* frame to be written next */
     uint32_t until_window; /* frames until the next decision */
     uint64_t n_frames;     /* since bg_open or bg_reset */
-    bool primed;           /* the chain has seen a sample */
     bg_decision queue[BG_QUEUE_LEN];
     uint32_t queue_first;
     uint32_t queue_used;
@@ -90,7 +88,7 @@ size_t bg_arena_bytes(const bg_blobs *blobs);
 bg_status bg_open(bg_pipeline *pipeline, const bg_blobs *blobs, void *arena, size_t arena_bytes);
 
 /* Take n_samples frames of interleaved counts (n_samples x n_leads).
- * The decisions do not depend on how a stream is cut into calls. BG_QUEUE_LEN * hop_len frames
+ * The decisions do not depend on how a stream is cut into calls. The samples of BG_QUEUE_LEN hops
  * always fit an empty queue. A call that would complete more windows than there is room for is
  * refused whole, nothing consumed: BG_ERR_QUEUE_FULL where polling helps, BG_ERR_CHUNK where only
  * fewer samples do. */

@@ -68,6 +68,7 @@ typedef struct {
     uint16_t output;
     uint32_t score_rule;      /* bg_score_rule */
     uint32_t score_constants; /* offset, 0 where the rule needs none */
+    uint32_t taps;            /* offset of the chain's int16 taps; 0 where it does not resample */
     uint32_t stream;          /* offset of bg_stream_tensor[n_tensors]; 0: whole windows only */
     uint32_t stream_bytes;    /* memory of the streaming form, which holds its state too */
     uint32_t stream_step;     /* frames from one execution to the next */
@@ -103,6 +104,11 @@ typedef struct {
     uint32_t multipliers; /* int32 [channels out]; ADD, SUB: input, input2, output; else one */
     uint32_t shifts;      /* int8, as many as multipliers; positive shifts left */
 } bg_layer;
+
+/* Return the resampler's taps, NULL where the chain has none. */
+static inline const int16_t *bg_blob_taps(const bg_blob_header *header) {
+    return header->taps == 0 ? NULL : (const void *)((const uint8_t *)header + header->taps);
+}
 
 /* Return the number of bytes of a tensor. */
 static inline size_t bg_tensor_bytes(const bg_tensor *tensor) {

@@ -67,7 +67,7 @@ static bg_status check_order(const bg_blob_header *header, const bg_tensor *tens
                              const bg_layer *layers) {
     bool written[BG_TENSORS_MAX] = {false};
     if (header->input >= header->n_tensors || header->output >= header->n_tensors ||
-        bg_is_constant(&tensors[header->input])) {
+        bg_is_constant(&tensors[header->input]) || bg_is_constant(&tensors[header->output])) {
         return BG_ERR_TENSOR;
     }
     for (uint32_t i = 0; i < header->n_tensors; i++) {
@@ -123,6 +123,19 @@ static bg_status check_plans(const bg_blob_header *header, const bg_tensor *tens
     return status == BG_OK ? bg_overlap_check(header, tensors, layers, stream) : status;
 }
 
+/* One sample completes one window at most: a port may count on it. */
+static bg_status check_chain(const bg_blob_header *header) {
+    const bg_chain_settings *chain = &header->chain;
+    const uint64_t n_taps = (uint64_t)chain->up * chain->taps_per_phase;
+    if (header->taps != 0 && !bg_inside_blob(header, header->taps, n_taps, sizeof(int16_t))) {
+        return BG_ERR_RANGE;
+    }
+    if ((uint64_t)header->hop_len * chain->down < chain->up) {
+        return BG_ERR_CHAIN;
+    }
+    return bg_chain_check(chain, bg_blob_taps(header));
+}
+
 bg_status bg_blob_check(const void *data, size_t bytes, bg_role role) {
     bg_status status = check_envelope(data, bytes, role);
     if (status != BG_OK) {
@@ -151,5 +164,5 @@ bg_status bg_blob_check(const void *data, size_t bytes, bg_role role) {
     if (status == BG_OK) {
         status = check_plans(header, tensors, layers);
     }
-    return status == BG_OK ? bg_chain_check(&header->chain) : status;
+    return status == BG_OK ? check_chain(header) : status;
 }

@@ -3,11 +3,11 @@
 #include "bg.h"
 #include "score.h"
 
-/* One arena: filter state, then for the networks that run on whole windows the ring of the last one
- * and the activations, which they share as they run one after another; then what each network that
- * streams keeps to itself. */
+/* One arena: the signal chain, then for the networks that run on whole windows the ring of the last
+ * one and the activations, which they share as they run one after another; then what each network
+ * that streams keeps to itself. */
 typedef struct {
-    size_t ring, activations, end; /* offsets; the filter state lies at 0 */
+    size_t ring, activations, end; /* offsets; the chain lies at 0 */
     size_t streams[BG_GATES_MAX + 1];
     bool has_ring;
 } arena_plan;
@@ -21,8 +21,11 @@ static uint32_t n_models(const bg_networks *networks) {
 }
 
 static bool same_front_end(const bg_blob_header *a, const bg_blob_header *b) {
+    const size_t n_taps = (size_t)a->chain.up * a->chain.taps_per_phase;
     return memcmp(&a->chain, &b->chain, sizeof a->chain) == 0 && a->window_len == b->window_len &&
-           a->hop_len == b->hop_len;
+           a->hop_len == b->hop_len &&
+           (n_taps == 0 ||
+            memcmp(bg_blob_taps(a), bg_blob_taps(b), n_taps * sizeof(int16_t)) == 0);
 }
 
 static bg_status open_networks(bg_networks *networks, const bg_blobs *blobs) {
@@ -50,7 +53,7 @@ static arena_plan plan_arena(const bg_networks *networks) {
     const bg_blob_header *header = networks->models[0].header;
     const size_t n_leads = header->chain.n_leads;
     size_t activation_bytes = 0;
-    arena_plan plan = {.ring = align_up(n_leads * sizeof(bg_chain_lead))};
+    arena_plan plan = {.ring = align_up(bg_chain_bytes(&header->chain))};
     for (uint32_t i = 0; i < n_models(networks); i++) {
         const bg_model *model = &networks->models[i];
         const size_t bytes = model->header->activation_bytes;
@@ -87,10 +90,9 @@ bg_status bg_open(bg_pipeline *pipeline, const bg_blobs *blobs, void *arena, siz
         return BG_ERR_ARENA;
     }
     const bg_blob_header *header = pipeline->networks.models[0].header;
-    pipeline->chain = &header->chain;
+    bg_chain_open(&pipeline->chain, &header->chain, bg_blob_taps(header), arena);
     pipeline->window_len = header->window_len;
     pipeline->hop_len = header->hop_len;
-    pipeline->leads = arena;
     pipeline->ring = plan.has_ring ? (int8_t *)arena + plan.ring : NULL;
     pipeline->activations = (int8_t *)arena + plan.activations;
     for (uint32_t i = 0; i < n_models(&pipeline->networks); i++) {
@@ -102,10 +104,13 @@ bg_status bg_open(bg_pipeline *pipeline, const bg_blobs *blobs, void *arena, siz
 }
 
 void bg_reset(bg_pipeline *pipeline) {
+    if (pipeline->chain.settings == NULL) {
+        return; /* bg_open refused the blobs */
+    }
     pipeline->ring_next = 0;
     pipeline->until_window = pipeline->window_len;
     pipeline->n_frames = 0;
-    pipeline->primed = false;
+    bg_chain_reset(&pipeline->chain);
     pipeline->queue_first = 0;
     pipeline->queue_used = 0;
     for (uint32_t i = 0; i < n_models(&pipeline->networks); i++) {
@@ -125,7 +130,7 @@ static const int8_t *run_model(bg_pipeline *pipeline, uint32_t index) {
     if (pipeline->streams[index].memory != NULL) {
         return bg_stream_finish(&pipeline->streams[index], model, observer_of(pipeline, index));
     }
-    const size_t frame = pipeline->chain->n_leads;
+    const size_t frame = pipeline->chain.settings->n_leads;
     const size_t newest = pipeline->ring_next * frame; /* bytes before the oldest frame */
     const size_t oldest = pipeline->window_len * frame - newest;
     /* From the ring, oldest frame first; whoever does not stream has one. */
@@ -180,9 +185,13 @@ static void decide(bg_pipeline *pipeline) {
     pipeline->queue_used++;
 }
 
-/* Keep one frame of codes and run what it makes due. */
-static void take_codes(bg_pipeline *pipeline, const int8_t *codes) {
-    const size_t frame = pipeline->chain->n_leads;
+/* Keep the chain's next frame of codes and run what it makes due; false when it has none. */
+static bool take_frame(bg_pipeline *pipeline) {
+    const size_t frame = pipeline->chain.settings->n_leads;
+    int8_t codes[BG_LEADS_MAX];
+    if (!bg_chain_pop(&pipeline->chain, codes)) {
+        return false;
+    }
     if (pipeline->ring != NULL) {
         memcpy(pipeline->ring + pipeline->ring_next * frame, codes, frame);
         pipeline->ring_next = pipeline->ring_next + 1 == pipeline->window_len
@@ -200,29 +209,23 @@ static void take_codes(bg_pipeline *pipeline, const int8_t *codes) {
         pipeline->until_window = pipeline->hop_len;
         decide(pipeline);
     }
-}
-
-static void push_frame(bg_pipeline *pipeline, const int16_t *counts) {
-    int8_t codes[BG_LEADS_MAX];
-    if (!pipeline->primed) {
-        bg_chain_prime(pipeline->chain, pipeline->leads, counts);
-        pipeline->primed = true;
-    }
-    (void)bg_chain_push(pipeline->chain, pipeline->leads, counts, codes); /* 1 : 1, one frame */
-    take_codes(pipeline, codes);
+    return true;
 }
 
 bg_status bg_push(bg_pipeline *pipeline, const int16_t *adc_counts, size_t n_samples) {
-    if (pipeline->chain == NULL) {
+    if (pipeline->chain.settings == NULL) {
         return BG_ERR_CONFIGURATION;
     }
+    const size_t n_frames = bg_chain_frames(&pipeline->chain, n_samples);
     const size_t until = pipeline->until_window;
-    const size_t due = n_samples < until ? 0 : 1 + (n_samples - until) / pipeline->hop_len;
+    const size_t due = n_frames < until ? 0 : 1 + (n_frames - until) / pipeline->hop_len;
     if (due > BG_QUEUE_LEN - pipeline->queue_used) {
         return due > BG_QUEUE_LEN ? BG_ERR_CHUNK : BG_ERR_QUEUE_FULL;
     }
     for (size_t i = 0; i < n_samples; i++) {
-        push_frame(pipeline, adc_counts + i * pipeline->chain->n_leads);
+        bg_chain_push(&pipeline->chain, adc_counts + i * pipeline->chain.settings->n_leads);
+        while (take_frame(pipeline)) {
+        }
     }
     return BG_OK;
 }

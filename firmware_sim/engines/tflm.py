@@ -6,6 +6,7 @@ gate in numpy. Slow, and meant to be.
 
 import zlib
 from collections import deque
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,29 +29,76 @@ class PythonChain:
 
     def __init__(self, chain: SignalChain, n_leads: int) -> None:
         settings = chain.settings(n_leads)
-        self._baseline, self._scale, self._shift, self._b0, self._a1, self._a2 = (
-            int(settings[name])
-            for name in ("baseline", "scale", "scale_shift", "b0_q30", "a1_q30", "a2_q30")
-        )
-        self._leads: list[list[int]] = []  # x1, x2, y1, y2, residue of each
+        names = settings.dtype.names or ()
+        self._c = {name: int(settings[name]) for name in names}
+        taps = chain.taps
+        self._taps = [[1 << self._c["taps_shift"]]] if taps is None else taps.tolist()
+        self._until = 0  # from the newest sample to the next frame, in 1 / up of a sample
+        self._leads: list[_Lead] = []
 
-    def push(self, frame: list[int]) -> list[int]:
-        """Return the codes of one frame of counts."""
-        xs = [count - self._baseline for count in frame]
+    def push(self, frame: list[int]) -> list[list[int]]:
+        """Return the frames of codes that one frame of counts completes."""
+        xs = [(count - self._c["baseline"]) << FRACTION_BITS for count in frame]
         if not self._leads:
-            self._leads = [[x, x, 0, 0, 0] for x in xs]
-        return [self._filter(state, x) for state, x in zip(self._leads, xs, strict=True)]
+            self._leads = [_Lead.at_rest(x, len(self._taps[0])) for x in xs]
+        for lead, x in zip(self._leads, xs, strict=True):
+            lead.history.appendleft(self._notch(lead, x))
+        frames = []
+        while self._until < self._c["up"]:
+            frames.append([self._code(lead, self._taps[self._until]) for lead in self._leads])
+            self._until += self._c["down"]
+        self._until -= self._c["up"]
+        return frames
 
-    def _filter(self, state: list[int], x: int) -> int:
-        x1, x2, y1, y2, residue = state
-        acc = (x - 2 * x1 + x2) * self._b0 * 2**FRACTION_BITS
-        acc += residue - self._a1 * y1 - self._a2 * y2
-        y, residue = divmod(acc, 2**30)
-        if abs(y) > STATE_MAX:
-            y, residue = max(-STATE_MAX, min(STATE_MAX, y)), 0
-        state[:] = [x, x1, y, y1, residue]
-        code: int = (y * self._scale + (1 << self._shift - 1)) >> self._shift
+    def _notch(self, lead: "_Lead", x: int) -> int:
+        b0, a1 = self._c["notch_b0_q30"], self._c["notch_a1_q30"]
+        return lead.notch.run(x, (b0, a1, b0), (a1, 2 * b0 - 2**30)) if b0 else x
+
+    def _code(self, lead: "_Lead", taps: list[int]) -> int:
+        shift = self._c["taps_shift"]
+        total = sum(tap * x for tap, x in zip(taps, lead.history, strict=True))
+        x = _saturated((total + (1 << shift >> 1)) >> shift)
+        b0, a1, a2 = (self._c[name] for name in ("b0_q30", "a1_q30", "a2_q30"))
+        y = lead.high_pass.run(x, (b0, -2 * b0, b0), (a1, a2))
+        code = (y * self._c["scale"] + (1 << self._c["scale_shift"] - 1)) >> self._c["scale_shift"]
         return max(-128, min(127, code))
+
+
+@dataclass(slots=True)
+class _Section:
+    """A second-order section at rest: its last inputs, its last outputs, its rounding remainder."""
+
+    x: list[int]
+    y: list[int]
+    residue: int = 0
+
+    def run(self, x: int, b: tuple[int, int, int], a: tuple[int, int]) -> int:
+        acc = b[0] * x + b[1] * self.x[0] + b[2] * self.x[1] + self.residue
+        exact, self.residue = divmod(acc - a[0] * self.y[0] - a[1] * self.y[1], 2**30)
+        y = _saturated(exact)
+        if y != exact:
+            self.residue = 0
+        self.x, self.y = [x, self.x[0]], [y, self.y[0]]
+        return y
+
+
+@dataclass(slots=True)
+class _Lead:
+    """What the chain remembers of one lead; `history` has the resampler's newest input first."""
+
+    notch: _Section
+    high_pass: _Section
+    history: deque[int]
+
+    @classmethod
+    def at_rest(cls, x: int, n_taps: int) -> "_Lead":
+        """Return the state after a constant `x` for all time."""
+        history = deque([x] * n_taps, maxlen=n_taps)
+        return cls(_Section([x, x], [x, x]), _Section([x, x], [0, 0]), history)
+
+
+def _saturated(value: int) -> int:
+    return max(-STATE_MAX, min(STATE_MAX, value))
 
 
 class _Network:
@@ -109,11 +157,12 @@ class TflmEngine(ClosingEngine):
         """Take int16 counts (n_samples, n_leads); return the decisions they complete."""
         decisions = []
         for frame in adc_counts.tolist():
-            self._frames.append(self._state.push(frame))
-            self._n_frames += 1
-            start = self._n_frames - self._shape[0]
-            if start >= 0 and start % self._hop_len == 0:
-                decisions.append(self._decide(start))
+            for codes in self._state.push(frame):
+                self._frames.append(codes)
+                self._n_frames += 1
+                start = self._n_frames - self._shape[0]
+                if start >= 0 and start % self._hop_len == 0:
+                    decisions.append(self._decide(start))
         return decisions
 
     def _decide(self, start: int) -> Decision:

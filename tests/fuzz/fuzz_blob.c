@@ -68,7 +68,7 @@ static void play(bg_pipeline *pipeline, uint32_t *random) {
     const uint32_t n_frames = frames_of(pipeline);
     for (uint32_t done = 0; done < n_frames;) {
         const uint32_t n = 1 + next_random(random) % CHUNK_MAX;
-        for (uint32_t i = 0; i < n * pipeline->chain->n_leads; i++) {
+        for (uint32_t i = 0; i < n * pipeline->chain.settings->n_leads; i++) {
             const uint32_t value = next_random(random);
             counts[i] = (int16_t)(value % 8 == 0 ? INT16_MIN : value % 8 == 1 ? INT16_MAX : value);
         }

@@ -5,26 +5,42 @@
 #include "counter.h"
 
 /* The linker's names. NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
-size_t __real_bg_chain_push(const bg_chain_settings *settings, bg_chain_lead *leads,
-                            const int16_t *counts, int8_t *codes);
-size_t __wrap_bg_chain_push(const bg_chain_settings *settings, bg_chain_lead *leads,
-                            const int16_t *counts, int8_t *codes);
+void __real_bg_chain_push(bg_chain *chain, const int16_t *counts);
+void __wrap_bg_chain_push(bg_chain *chain, const int16_t *counts);
+bool __real_bg_chain_pop(bg_chain *chain, int8_t *codes);
+bool __wrap_bg_chain_pop(bg_chain *chain, int8_t *codes);
 /* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 
 static uint32_t first_layer[BG_GATES_MAX + 1]; /* of each network, in layer_ticks */
 static uint32_t n_gates;
 static uint32_t last_event; /* ticks when what came before had ended */
 static frame_account frame;
+static uint32_t between; /* ticks of what belongs to none of them: ring, score, queue */
 
 static uint32_t since_last_event(void) {
     return counter_ticks() - last_event;
 }
 
-size_t __wrap_bg_chain_push(const bg_chain_settings *settings, bg_chain_lead *leads,
-                            const int16_t *counts, int8_t *codes) {
-    const size_t made = __real_bg_chain_push(settings, leads, counts, codes);
+static void chain_starts(void) {
+    between += since_last_event();
+    last_event = counter_ticks();
+}
+
+static void chain_done(void) {
     frame.chain += since_last_event();
     last_event = counter_ticks();
+}
+
+void __wrap_bg_chain_push(bg_chain *chain, const int16_t *counts) {
+    chain_starts();
+    __real_bg_chain_push(chain, counts);
+    chain_done();
+}
+
+bool __wrap_bg_chain_pop(bg_chain *chain, int8_t *codes) {
+    chain_starts();
+    const bool made = __real_bg_chain_pop(chain, codes);
+    chain_done();
     return made;
 }
 
@@ -55,13 +71,14 @@ void accounts_open(bg_pipeline *pipeline) {
 
 bg_status accounts_push(bg_pipeline *pipeline, const int16_t *counts, frame_account *account) {
     frame = (frame_account){0};
+    between = 0;
     last_event = counter_ticks();
     const bg_status status = bg_push(pipeline, counts, 1);
-    const uint32_t rest = since_last_event();
+    between += since_last_event();
     if (pipeline->queue_used > 0) {
-        frame.gates += rest;
+        frame.gates += between;
     } else {
-        frame.chain += rest;
+        frame.chain += between;
     }
     *account = frame;
     return status;

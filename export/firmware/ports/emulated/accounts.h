@@ -1,10 +1,10 @@
 /* Where the core's time goes: signal chain, gates, classifier, and every layer of theirs.
  *
- * The linker's --wrap puts a clock behind bg_chain_push and the runtime's hook one behind every
- * layer; the runtime itself is the one that ships. Ticks run from one event to the next, so nothing
- * is missed: a network's first layer includes fetching its window, the gates what follows the last
- * event of a frame that completes a window. What the clocks themselves execute is left out but for
- * a few instructions around each reading.
+ * The linker's --wrap puts a clock around bg_chain_push and bg_chain_pop and the runtime's hook one
+ * behind every layer; the runtime itself is the one that ships. Ticks run from one event to the
+ * next, so nothing is missed: a network's first layer includes fetching its window. What is left
+ * over counts for the gates where a window was completed, else for the chain. What the clocks
+ * themselves execute is left out but for a few instructions around each reading.
  */
 #ifndef ACCOUNTS_H
 #define ACCOUNTS_H

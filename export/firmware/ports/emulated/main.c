@@ -48,6 +48,13 @@ static void open_pipeline(uint32_t networks) {
     semihosting_write(replies, &reply, sizeof reply);
 }
 
+static uint32_t leads_of_open_pipeline(void) {
+    if (pipeline.chain.settings == NULL) {
+        semihosting_exit(EXIT_BAD_COMMAND);
+    }
+    return pipeline.chain.settings->n_leads;
+}
+
 static decision_reply to_reply(const bg_decision *decision, const frame_account *account) {
     return (decision_reply){
         .window_start = decision->window_start,
@@ -61,6 +68,12 @@ static decision_reply to_reply(const bg_decision *decision, const frame_account 
     };
 }
 
+static void send_push_reply(const push_reply *reply, const decision_reply *decisions) {
+    semihosting_write(replies, reply, sizeof *reply);
+    semihosting_write(replies, decisions, reply->n_decisions * sizeof decisions[0]);
+}
+
+/* Of the windows that one frame of a slow sensor completes, the first bears the ticks. */
 static void push_frame(const int16_t *frame, push_reply *reply, decision_reply *decisions) {
     frame_account account;
     bg_decision decision;
@@ -71,32 +84,27 @@ static void push_frame(const int16_t *frame, push_reply *reply, decision_reply *
     reply->frame_ticks_max = ticks > reply->frame_ticks_max ? ticks : reply->frame_ticks_max;
     since_decision.gates += account.gates;
     since_decision.classifier += account.classifier;
-    if (bg_poll(&pipeline, &decision)) {
+    while (bg_poll(&pipeline, &decision)) {
+        if (reply->n_decisions == DECISIONS_MAX) {
+            reply->more = 1;
+            send_push_reply(reply, decisions);
+            *reply = (push_reply){.status = reply->status};
+        }
         decisions[reply->n_decisions++] = to_reply(&decision, &since_decision);
         since_decision = (frame_account){0};
     }
-}
-
-static void send_push_reply(const push_reply *reply, const decision_reply *decisions) {
-    semihosting_write(replies, reply, sizeof *reply);
-    semihosting_write(replies, decisions, reply->n_decisions * sizeof decisions[0]);
 }
 
 static void push(uint32_t n_samples) {
     static int16_t counts[PUSH_COUNTS_MAX];
     decision_reply decisions[DECISIONS_MAX];
     push_reply reply = {0};
-    if (pipeline.chain == NULL || n_samples > PUSH_COUNTS_MAX / pipeline.chain->n_leads) {
+    const uint32_t n_leads = leads_of_open_pipeline();
+    if (n_samples > PUSH_COUNTS_MAX / n_leads) {
         semihosting_exit(EXIT_BAD_COMMAND);
     }
-    const uint32_t n_leads = pipeline.chain->n_leads;
     semihosting_read(commands, counts, n_samples * n_leads * sizeof counts[0]);
     for (uint32_t i = 0; i < n_samples && reply.status == BG_OK; i++) {
-        if (reply.n_decisions == DECISIONS_MAX) {
-            reply.more = 1;
-            send_push_reply(&reply, decisions);
-            reply = (push_reply){0};
-        }
         push_frame(counts + i * n_leads, &reply, decisions);
     }
     send_push_reply(&reply, decisions);
@@ -115,11 +123,12 @@ static size_t align_up(size_t bytes) {
  * CRCs, the window, the activations. Of a board without the room there is no trace. */
 static void trace(uint32_t index) {
     const bg_networks *networks = &pipeline.networks;
-    if (pipeline.chain == NULL || index >= networks->n_gates + networks->has_classifier) {
+    const uint32_t n_leads = leads_of_open_pipeline();
+    if (index >= networks->n_gates + networks->has_classifier) {
         semihosting_exit(EXIT_BAD_COMMAND);
     }
     const bg_model *model = &networks->models[index];
-    const size_t window_bytes = pipeline.window_len * pipeline.chain->n_leads;
+    const size_t window_bytes = pipeline.window_len * n_leads;
     const trace_header reply = {model->header->n_layers};
     uint32_t *crcs = (uint32_t *)(void *)free_ram;
     uint8_t *window = free_ram + align_up(reply.n_layers * sizeof crcs[0]);

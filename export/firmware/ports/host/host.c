@@ -12,6 +12,11 @@
 #include "../../trace.h"
 #include "host.h"
 
+struct bgh_chain {
+    bg_chain chain;
+    void *memory;
+};
+
 struct bgh_pipeline {
     bg_pipeline pipeline;
     void *arena;
@@ -26,26 +31,6 @@ void bgh_sizes(uint32_t sizes[5]) {
     sizes[4] = sizeof(bg_pipeline);
 }
 
-int bgh_chain_apply(const void *settings, const int16_t *adc_counts, size_t n_samples,
-                    int8_t *codes) {
-    const bg_chain_settings *chain = settings;
-    bg_chain_lead leads[BG_LEADS_MAX];
-    const bg_status status = bg_chain_check(chain);
-    if (status != BG_OK || n_samples == 0) {
-        return status;
-    }
-    bg_chain_prime(chain, leads, adc_counts);
-    for (size_t i = 0; i < n_samples; i++) {
-        codes += bg_chain_push(chain, leads, adc_counts + i * chain->n_leads, codes) *
-                 chain->n_leads;
-    }
-    return BG_OK;
-}
-
-int bgh_blob_check(const void *blob, size_t bytes, int role) {
-    return bg_blob_check(blob, bytes, (bg_role)role);
-}
-
 static void *allocate(size_t bytes) {
     const size_t rounded = (bytes + BG_ALIGN - 1) / BG_ALIGN * BG_ALIGN;
     void *memory = aligned_alloc(BG_ALIGN, rounded > 0 ? rounded : BG_ALIGN);
@@ -53,6 +38,49 @@ static void *allocate(size_t bytes) {
         abort();
     }
     return memory;
+}
+
+bgh_chain *bgh_chain_open(const void *settings, const int16_t *taps, int *status) {
+    *status = bg_chain_check(settings, taps);
+    if (*status != BG_OK) {
+        return NULL;
+    }
+    bgh_chain *handle = allocate(sizeof *handle);
+    handle->memory = allocate(bg_chain_bytes(settings));
+    bg_chain_open(&handle->chain, settings, taps, handle->memory);
+    return handle;
+}
+
+size_t bgh_chain_frames(const bgh_chain *handle, size_t n_samples) {
+    return bg_chain_frames(&handle->chain, n_samples);
+}
+
+void bgh_chain_push(bgh_chain *handle, const int16_t *adc_counts, size_t n_samples,
+                    int8_t *codes, int32_t *states) {
+    bg_chain *chain = &handle->chain;
+    const uint32_t n_leads = chain->settings->n_leads;
+    for (size_t i = 0; i < n_samples; i++) {
+        bg_chain_push(chain, adc_counts + i * n_leads);
+        while (bg_chain_pop(chain, codes)) {
+            codes += n_leads;
+            for (uint32_t lead = 0; states != NULL && lead < n_leads; lead++) {
+                *states++ = chain->high_pass[lead].y1;
+            }
+        }
+    }
+}
+
+void bgh_chain_reset(bgh_chain *handle) {
+    bg_chain_reset(&handle->chain);
+}
+
+void bgh_chain_close(bgh_chain *handle) {
+    free(handle->memory);
+    free(handle);
+}
+
+int bgh_blob_check(const void *blob, size_t bytes, int role) {
+    return bg_blob_check(blob, bytes, (bg_role)role);
 }
 
 int bgh_model_run(const void *blob, size_t bytes, int role, const int8_t *windows,
@@ -144,7 +172,7 @@ int bgh_self_test(bgh_pipeline *handle, const int16_t *adc_counts, size_t n_samp
     size_t unused;
     for (size_t i = 0; i < n && status == BG_OK; i++) {
         const bg_golden golden = {
-            .adc_counts = adc_counts + i * n_samples * handle->pipeline.chain->n_leads,
+            .adc_counts = adc_counts + i * n_samples * handle->pipeline.chain.settings->n_leads,
             .n_samples = n_samples,
             .expected = {
                 .window_start = expected[i].window_start,

@@ -1,5 +1,6 @@
 /* The shipped C as Python sees it, through cffi. This file is read by cffi as it is: declarations
  * only, no preprocessor. */
+typedef struct bgh_chain bgh_chain;
 typedef struct bgh_pipeline bgh_pipeline;
 
 typedef struct {
@@ -15,10 +16,16 @@ typedef struct {
  * compares. */
 void bgh_sizes(uint32_t sizes[5]);
 
-/* Filter one recording of n_samples frames, from a primed start; codes has room for all of it.
- * Returns a bg_status. */
-int bgh_chain_apply(const void *settings, const int16_t *adc_counts, size_t n_samples,
-                    int8_t *codes);
+/* The signal chain; settings and taps (NULL where it does not resample) must outlive it. NULL with
+ * *status set when bg_chain_check refuses. */
+bgh_chain *bgh_chain_open(const void *settings, const int16_t *taps, int *status);
+size_t bgh_chain_frames(const bgh_chain *chain, size_t n_samples);
+/* Take n_samples frames of counts; codes has room for bgh_chain_frames frames of them. `states`,
+ * unless NULL, receives the values that were rounded to the codes, 2^-12 of a count each. */
+void bgh_chain_push(bgh_chain *chain, const int16_t *adc_counts, size_t n_samples, int8_t *codes,
+                    int32_t *states);
+void bgh_chain_reset(bgh_chain *chain);
+void bgh_chain_close(bgh_chain *chain);
 
 /* Check one blob; returns a bg_status. */
 int bgh_blob_check(const void *blob, size_t bytes, int role);
