@@ -19,8 +19,8 @@ from export.signal_chain import SignalChain
 from nas.detectors import DETECTORS
 from tests.networks import small_network
 
-N_WINDOWS = 200
-N_ROUNDS = 40
+N_WINDOWS = 1000
+N_ROUNDS = 20
 LSB_MV = 1 / 64
 
 

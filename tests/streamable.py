@@ -166,11 +166,11 @@ def random_network(seed, n_leads=None):
     return graph, total * int(rng.integers(1, 1 + max(1, 2 * window_len // total)))
 
 
-def gate_blob(graph, hop_len, stream=None, threshold=2**62):
+def gate_blob(graph, hop_len, stream=None, chain=None):
     """Return the blob of a gate, its centre in the middle of the output's codes."""
     n_outputs = graph.tensors[graph.output].n_bytes
-    score = Score(RULE.code, np.zeros(n_outputs, np.int32), threshold)
-    return write_blob(graph, SignalChain(), hop_len, b"a test", score, stream)
+    score = Score(RULE.code, np.zeros(n_outputs, np.int32), 2**62)
+    return write_blob(graph, chain or SignalChain(), hop_len, b"a test", score, stream)
 
 
 def deep_svdd(widths, kernels, strides, window_len=1000, seed=0):

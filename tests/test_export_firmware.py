@@ -19,6 +19,7 @@ SANITIZED_TESTS = [
     "test_export_pipeline.py",
     "test_export_blob.py",
     "test_export_hostile.py",
+    "test_export_stream.py",
     "test_export_signal_chain.py",
 ]
 

@@ -105,6 +105,16 @@ def test_a_mixed_pipeline_keeps_the_ring_for_those_on_whole_windows():
     assert any(d.label is not None for d in expected)
 
 
+@pytest.mark.parametrize("fs", [360, 128])
+def test_behind_a_resampler_a_sample_may_bring_no_frame_or_two(fs):
+    graph, chain = deep_svdd(*DEFAULT), SignalChain(fs=fs)
+    x = counts(11, 20 * fs, 1)
+    expected = decide(gate_blob(graph, 100, chain=chain), x)
+    assert len(expected) >= 9
+    blob = gate_blob(graph, 100, plan_stream(graph, 100), chain)
+    assert decide(blob, x, [1, 7, 1000, 3]) == expected
+
+
 @pytest.mark.parametrize(
     ("why", "make"),
     [

@@ -8,9 +8,10 @@ typedef struct {
     uint16_t first, last;
 } life;
 
-/* Bytes [start, end) in use from time `first` to time `last`. */
+/* Bytes [start, end) in use from time `first` to time `last`. Each lies inside a memory of 2^24
+ * bytes at most: the checks before this one have seen to that. */
 typedef struct {
-    uint64_t start, end;
+    uint32_t start, end;
     uint32_t first, last;
 } piece;
 
@@ -42,8 +43,8 @@ static void find_lives(plan *p) {
     touch(p, p->header->output, p->header->n_layers + 1U);
 }
 
-static piece piece_at(uint64_t start, uint64_t bytes, uint32_t first, uint32_t last) {
-    return (piece){start, start + bytes, first, last};
+static piece piece_at(uint32_t start, uint64_t bytes, uint32_t first, uint32_t last) {
+    return (piece){start, start + (uint32_t)bytes, first, last};
 }
 
 static uint32_t whole_pieces(const plan *p, uint32_t tensor, piece pieces[PIECES_MAX]) {
@@ -78,8 +79,8 @@ static uint32_t stream_pieces(const plan *p, uint32_t tensor, piece pieces[PIECE
     const life lived = p->lives[tensor];
     const uint32_t behind = p->header->n_layers + 1U;
     const uint32_t end = 2 * behind;
-    const uint64_t column = p->tensors[tensor].channels;
-    const uint64_t kept = row->carry * column;
+    const uint32_t column = p->tensors[tensor].channels;
+    const uint32_t kept = row->carry * column;
     if (lived.first == 0) {
         const uint32_t last = runs_behind(p, lived.last, row->period) ? end : lived.last;
         pieces[0] = piece_at(row->offset, kept, 0, end);
@@ -175,8 +176,8 @@ static bool in_place(const plan *p, uint32_t a, uint32_t b) {
 }
 
 static bool collide(const piece *a, const piece *b) {
-    const uint64_t start = a->start > b->start ? a->start : b->start;
-    const uint64_t end = a->end < b->end ? a->end : b->end;
+    const uint32_t start = a->start > b->start ? a->start : b->start;
+    const uint32_t end = a->end < b->end ? a->end : b->end;
     return start < end && a->first <= b->last && b->first <= a->last;
 }
 

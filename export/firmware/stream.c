@@ -177,9 +177,8 @@ void bg_stream_reset(bg_stream *stream, const bg_model *model) {
             const bg_stream_tensor *in = &model->stream[layer->inputs[0]];
             const uint32_t width = model->tensors[layer->inputs[0]].width;
             bg_stream_pool *pool = pool_of(stream, model, layer);
-            pool->lag = (uint32_t)bg_stream_lag(header, model->stream, in, width);
-            pool->skip = in->delay + pool->lag -
-                         (uint32_t)bg_stream_unmade(header, model->stream, in);
+            pool->lag = bg_stream_lag(header, model->stream, in, width);
+            pool->skip = in->delay + pool->lag - bg_stream_unmade(header, model->stream, in);
         }
     }
 }

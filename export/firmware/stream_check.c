@@ -2,6 +2,7 @@
 
 enum {
     STREAM_BYTES_MAX = 1 << 24,
+    HOP_MAX = 1 << 24, /* 32 bits hold every count of frames and columns */
     DELAY_MAX = 1 << 24,
     BLOCK_MAX = 255, /* 255 * 128 fits the int16 sum of a channel */
 };
@@ -14,10 +15,10 @@ typedef struct {
 
 /* Windows end and are apart by whole periods, so that all layers have run at the end of each. */
 static bool period_agrees(const stream_form *form, const bg_stream_tensor *row) {
-    const uint64_t beat = (uint64_t)form->header->stream_step * row->period;
+    const uint32_t beat = form->header->stream_step * row->period;
     const uint32_t lead_in = form->rows[form->header->input].delay;
     return beat > 0 && form->header->hop_len % beat == 0 &&
-           ((uint64_t)form->header->window_len + lead_in) % beat == 0;
+           (form->header->window_len + lead_in) % beat == 0;
 }
 
 /* The frames come in with the steps. */
@@ -26,7 +27,7 @@ static bool times_agree(const stream_form *form) {
     const bg_stream_tensor *in = &form->rows[header->input];
     const uint32_t step = header->stream_step;
     return step > 0 && step == in->columns && in->period == 1 && header->hop_len % step == 0 &&
-           in->delay < header->hop_len &&
+           header->hop_len <= HOP_MAX && in->delay < header->hop_len &&
            form->rows[header->output].columns == 0 && header->stream_bytes <= STREAM_BYTES_MAX;
 }
 
@@ -127,10 +128,9 @@ static bool mean_agrees(const stream_form *form, const bg_layer *layer, uint32_t
         in->last_reader < index || out->pool % sizeof(uint32_t) != 0) {
         return false;
     }
-    const uint64_t steps = header->hop_len / header->stream_step;
-    const uint64_t per_hop = steps / in->period * in->columns;
+    const uint32_t per_hop = header->hop_len / header->stream_step / in->period * in->columns;
     return per_hop % out->block == 0 &&
-           bg_stream_passed(header, form->rows, in) >= (uint64_t)in->delay + tensor->width &&
+           bg_stream_passed(header, form->rows, in) >= in->delay + tensor->width &&
            bg_stream_lag(header, form->rows, in, tensor->width) <= in->carry &&
            bg_stream_unmade(header, form->rows, in) <= in->delay &&
            out->pool + bg_stream_pool_bytes(tensor, out->block) <= header->stream_bytes;

@@ -84,27 +84,27 @@ static inline uint32_t bg_stream_blocks(uint32_t width, uint32_t block) {
 }
 
 /* How many columns have passed when the first window ends. */
-static inline uint64_t bg_stream_passed(const bg_blob_header *header, const bg_stream_tensor *rows,
+static inline uint32_t bg_stream_passed(const bg_blob_header *header, const bg_stream_tensor *rows,
                                         const bg_stream_tensor *in) {
-    const uint64_t frames = (uint64_t)header->window_len + rows[header->input].delay;
+    const uint32_t frames = header->window_len + rows[header->input].delay;
     return frames / header->stream_step / in->period * in->columns;
 }
 
 /* How many columns a mean stays behind its input: as many as come at a time, where the network crops
  * so many from the window's end that the mean would be over too early. */
-static inline uint64_t bg_stream_lag(const bg_blob_header *header, const bg_stream_tensor *rows,
+static inline uint32_t bg_stream_lag(const bg_blob_header *header, const bg_stream_tensor *rows,
                                      const bg_stream_tensor *in, uint32_t width) {
-    const uint64_t needed = (uint64_t)in->delay + width;
-    const uint64_t passed = bg_stream_passed(header, rows, in);
+    const uint32_t needed = in->delay + width;
+    const uint32_t passed = bg_stream_passed(header, rows, in);
     return passed < needed ? 0 : (passed - needed) / in->columns * in->columns;
 }
 
 /* How many of the columns that count for nothing belong to the steps before the first sample, which
  * are never run. */
-static inline uint64_t bg_stream_unmade(const bg_blob_header *header, const bg_stream_tensor *rows,
+static inline uint32_t bg_stream_unmade(const bg_blob_header *header, const bg_stream_tensor *rows,
                                         const bg_stream_tensor *in) {
     const uint32_t steps = rows[header->input].delay / header->stream_step;
-    return (uint64_t)(steps / in->period) * in->columns;
+    return steps / in->period * in->columns;
 }
 
 /* Bytes of a bg_stream_pool with its sums. */

@@ -1,7 +1,7 @@
 #include "kernels.h"
 #include "requantize.h"
 
-enum { AT_ONCE = 16 };
+enum { AT_ONCE = 8 };
 
 /* The multiplier holds the 1 / width, as in TFLite Micro. */
 int8_t bg_mean_of_sum_s8(const bg_job *job, int32_t sum) {

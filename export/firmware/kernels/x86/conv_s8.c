@@ -205,18 +205,21 @@ VNNI static void weigh_rows(const packed *from, const rows *in, uint32_t blocks,
     }
 }
 
-/* Copy columns [first, end) to `to`, the zero point where they lie in the padding. */
-static uint8_t *copy_columns(const bg_operand *in, int32_t first, int32_t end, uint8_t *to) {
+/* Copy columns [first, end) to `to` as codes + 128, the zero point where they lie in the padding. */
+VNNI static uint8_t *copy_columns(const bg_operand *in, int32_t first, int32_t end, uint8_t *to) {
     const size_t channels = in->tensor.channels;
     const int32_t width = in->tensor.width;
-    const int32_t begin = first < 0 ? 0 : first;
-    const int32_t stop = end > width ? width : end;
+    const int32_t begin = first > 0 ? first : end < 0 ? end : 0;
+    const int32_t stop = end < width ? end : begin < width ? width : begin;
+    const size_t before = (size_t)(begin - first) * channels;
+    const size_t inside = stop > begin ? (size_t)(stop - begin) * channels : 0;
     const size_t all = (size_t)(end - first) * channels;
-    memset(to, in->tensor.zero_point, all);
-    if (begin < stop) { /* else all of them lie in the padding */
-        memcpy(to + (size_t)(begin - first) * channels, in->data + (size_t)begin * channels,
-               (size_t)(stop - begin) * channels);
+    memset(to, 128 + in->tensor.zero_point, before);
+    const int8_t *from = in->data + (ptrdiff_t)begin * (ptrdiff_t)channels;
+    for (size_t i = 0; i < inside; i++) {
+        to[before + i] = (uint8_t)(from[i] + 128);
     }
+    memset(to + before + inside, 128 + in->tensor.zero_point, all - before - inside);
     return to + all;
 }
 
@@ -238,13 +241,6 @@ static void copy_rows(const bg_job *job, int32_t column, uint32_t count, uint32_
     }
 }
 
-/* From codes to codes + 128. */
-VNNI static void make_unsigned(uint8_t *x, uint32_t n) {
-    for (uint32_t i = 0; i < n; i++) {
-        x[i] ^= 128;
-    }
-}
-
 bool bg_conv_s8_vnni(const bg_job *job) {
     const uint32_t taps = bg_padded((uint32_t)job->layer->kernel * job->in[0].tensor.channels);
     const uint32_t step = bg_window_step(job->layer, &job->in[0].tensor);
@@ -259,7 +255,6 @@ bool bg_conv_s8_vnni(const bg_job *job) {
     for (uint32_t column = 0; column < width; column += fits) {
         const uint32_t count = width - column < fits ? width - column : fits;
         copy_rows(job, (int32_t)column, count, step, x);
-        make_unsigned(x, (count - 1) * step + taps);
         const rows in = {x, step, count, taps / 4};
         for (uint32_t first = 0; first < channels; first += BLOCKS * LANES) {
             const uint32_t blocks = channels - first > LANES ? BLOCKS : 1;
