@@ -16,14 +16,15 @@ class InstructionCounts:
     Parameters
     ----------
     gate, classifier : one entry a decision; a classifier that did not run counts 0.
-    chain_total, n_chain_frames : of the signal chain and the ring, over all frames but those that
-        completed a window.
+    chain_total, n_chain_frames, chain_s : of the signal chain and the ring, over all frames but
+        those that completed a window; how many those are, and the seconds of ECG in them.
     """
 
     gate: tuple[float, ...]
     classifier: tuple[float, ...]
     chain_total: float
     n_chain_frames: int
+    chain_s: float
 
 
 class Engine(AbstractContextManager["Engine", None], Protocol):

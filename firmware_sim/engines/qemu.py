@@ -138,6 +138,7 @@ class QemuEngine(ClosingEngine):
     def __init__(self, bundle: Bundle, with_filter: bool = True) -> None:
         self._board = load_board(BOARD)
         self._header = read_header(bundle.filter_blob)
+        self._fs = bundle.chain.fs
         self._n_layers = {
             "filter": self._header.n_layers,
             "classifier": read_header(bundle.classifier_blob).n_layers,
@@ -202,6 +203,7 @@ class QemuEngine(ClosingEngine):
             classifier=tuple(map(count, self._classifier_ticks)),
             chain_total=count(self._chain_ticks),
             n_chain_frames=self._n_chain_frames,
+            chain_s=self._n_chain_frames / self._fs,
         )
 
     def close(self) -> None:
