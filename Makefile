@@ -184,6 +184,7 @@ parity: setup $(BUNDLE)/manifest.json ## the demo's bundle decides alike on ever
 	parity
 
 figures: .venv/.stamp ## the documentation's pictures; the README's from REPORT (a folder that a replay has written)
+	$(PY) -m export chain --plot docs/figures/chain.png
 	$(PY) -m datasets show synthetic 00001 --out docs/figures/ecg.png
 	$(PY) -m datasets show synthetic 00000 --leads I,V2 --fault electrode_motion --snr 0 --out docs/figures/fault.png
 	chromium --headless --no-sandbox --disable-gpu --no-first-run --user-data-dir="$$(mktemp -d)" \

@@ -218,6 +218,7 @@ def protocol(
     rehearsal: Annotated[
         bool, typer.Option("--rehearsal", help="Test on a third of fold 9, not on fold 10.")
     ] = False,
+    fs: Annotated[float | None, typer.Option(help="Sample rate in Hz; default the first.")] = None,
     cache: CacheOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -228,7 +229,7 @@ def protocol(
       python -m datasets protocol ptbxl --data DIR
       python -m datasets protocol ptbxl --data DIR --hold-out HYP --rehearsal --json
     """
-    dataset = open_dataset(name, data, cache=cache)
+    dataset = open_dataset(name, data, fs, cache)
     chosen = (hold_out,) if hold_out else DISEASES
     rows = protocol_rows(dataset, chosen, rehearsal=rehearsal)
     if as_json:

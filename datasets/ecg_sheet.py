@@ -28,7 +28,7 @@ from .ecg_paper import (
     mark_text,
     title,
 )
-from .records import Stretch
+from .records import FloatArray, Stretch
 
 MM_PER_S, MM_PER_MV, LARGE_MM = 25, 10, 5
 MARGIN_MM, HEAD_MM, FOOT_MM = 5, 20, 10
@@ -88,7 +88,8 @@ def write_sheet(excerpt: Excerpt, path: Path) -> None:
 
     record = excerpt.record
     rows = sheet_rows(record.leads, len(record.adc_counts), record.fs)
-    heights = [_row_range_mv(excerpt, row) for row in rows]
+    signal_mv = excerpt.drawn_mv
+    heights = [_row_range_mv(signal_mv, record.leads, row) for row in rows]
     row_s = max(sum(t.stop - t.start for t in row.traces) for row in rows) / record.fs
     # No narrower than the head needs.
     width = max(2 * MARGIN_MM + PULSE_MM + row_s * MM_PER_S, 180)
@@ -106,19 +107,15 @@ def write_sheet(excerpt: Excerpt, path: Path) -> None:
         _draw_squares(axes, MARGIN_MM, width - MARGIN_MM, FOOT_MM, height - HEAD_MM)
         top = height - HEAD_MM
         for row, range_mv in zip(rows, heights, strict=True):
-            _draw_row(axes, excerpt, row, range_mv, top)
+            _draw_row(axes, excerpt, signal_mv, row, range_mv, top)
             top -= _height_mm(row, range_mv)
         _draw_foot(axes, excerpt)
         figure.savefig(path, format="png", metadata={"Software": None})
 
 
-def _row_range_mv(excerpt: Excerpt, row: Row) -> tuple[float, float]:
+def _row_range_mv(signal_mv: FloatArray, leads: Sequence[str], row: Row) -> tuple[float, float]:
     """Return the lowest and highest mV a row has room for, in large squares."""
-    columns = [excerpt.record.leads.index(trace.lead) for trace in row.traces]
-    parts = [
-        excerpt.drawn_mv[trace.start : trace.stop, column]
-        for trace, column in zip(row.traces, columns, strict=True)
-    ]
+    parts = [signal_mv[t.start : t.stop, leads.index(t.lead)] for t in row.traces]
     low = np.clip(min(part.min() for part in parts), *LOW_MV)
     high = np.clip(max(part.max() for part in parts), *HIGH_MV)
     return float(np.floor(low * 2) / 2), float(np.ceil(high * 2) / 2)
@@ -151,7 +148,12 @@ def _draw_squares(axes: Any, left: float, right: float, bottom: float, top: floa
 
 
 def _draw_row(
-    axes: Any, excerpt: Excerpt, row: Row, range_mv: tuple[float, float], top: float
+    axes: Any,
+    excerpt: Excerpt,
+    signal_mv: FloatArray,
+    row: Row,
+    range_mv: tuple[float, float],
+    top: float,
 ) -> None:
     bottom = top - _height_mm(row, range_mv)
     zero = bottom - range_mv[0] * MM_PER_MV
@@ -160,7 +162,7 @@ def _draw_row(
     for number, trace in enumerate(row.traces):
         to_mm = MM_PER_S / excerpt.record.fs
         x = left + np.arange(trace.stop - trace.start) * to_mm
-        column = excerpt.drawn_mv[trace.start : trace.stop, excerpt.record.leads.index(trace.lead)]
+        column = signal_mv[trace.start : trace.stop, excerpt.record.leads.index(trace.lead)]
         # A pen that leaves its range runs along the end of it.
         axes.plot(
             x,

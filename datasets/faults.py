@@ -196,7 +196,9 @@ def _at_snr(
     qrs_counts = np.array(settings.qrs_counts)[list(settings.leads)]
     rms = noise_rms(noise, settings.fs)
     if not rms.all():
-        raise ValueError(f"noise must not be constant to have an SNR, got that of {settings.noise}")
+        raise ValueError(
+            f"noise must not be constant to have an SNR, got a constant ({settings.noise.name})"
+        )
     gain = settings.strength * noise_gain(qrs_counts, rms, settings.snr_db)
     return counts + _rounded_to(noise, gain * rms, rng, settings)
 

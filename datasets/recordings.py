@@ -188,6 +188,14 @@ def cached_recordings(
     )
 
 
+class LeadAbsentError(ValueError):
+    """A lead was asked for that a recording does not have; `available` are those it has."""
+
+    def __init__(self, lead: str, available: Sequence[str], inside: str) -> None:
+        super().__init__(f"lead must be one of {', '.join(available)}, got {lead}{inside}")
+        self.available = tuple(available)
+
+
 def lead_columns(
     leads: Sequence[str], available: Sequence[str], where: str | None = None
 ) -> list[int]:
@@ -195,7 +203,8 @@ def lead_columns(
 
     Raises
     ------
-    ValueError : no lead is asked for, one is asked for twice, or one is not there.
+    LeadAbsentError : a lead is not there.
+    ValueError : no lead is asked for, or one twice.
 
     Examples
     --------
@@ -206,7 +215,7 @@ def lead_columns(
     inside = f" in {where}" if where is not None else ""
     for lead in leads:
         if lead.upper() not in column_by_name:
-            raise ValueError(f"lead must be one of {', '.join(available)}, got {lead}{inside}")
+            raise LeadAbsentError(lead, available, inside)
     columns = [column_by_name[lead.upper()] for lead in leads]
     if not columns or len(set(columns)) < len(columns):
         raise ValueError(

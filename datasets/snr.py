@@ -110,7 +110,7 @@ def noise_rms(noise: FloatArray, fs: float) -> FloatArray:
     ------
     ValueError : `noise` is shorter than a second.
     """
-    second = round(fs)
+    second = max(1, round(fs))
     n_windows = min(len(noise) // second, N_MEASUREMENTS_MAX)
     if n_windows < 1:
         raise ValueError(

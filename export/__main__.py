@@ -80,6 +80,9 @@ def chain(
     mains: Annotated[
         float | None, typer.Option(help="With a notch at 50 or 60 Hz; default none.")
     ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the responses too, to this .png or .html.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure the signal chain for every common sensor: its response, its distance from scipy.
@@ -88,10 +91,17 @@ def chain(
     --------
     python -m export chain
     python -m export chain --fs-target 250 --mains 50 --json
+    python -m export chain --plot build/chain.png
     """
-    from .chain_report import markdown_table, measure_sensors
+    from .chain_plot import check_suffix, write_responses
+    from .chain_report import markdown_table, measure_chain, sensor_chains
 
-    figures = measure_sensors(fs_target, mains)
+    if plot is not None:
+        check_suffix(plot)
+    chains = sensor_chains(fs_target, mains)
+    figures = [measure_chain(chain) for chain in chains]
+    if plot is not None:
+        write_responses(chains, plot)
     if as_json:
         print_json({"sensors": [asdict(row) for row in figures]})
     else:

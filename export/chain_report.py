@@ -83,8 +83,8 @@ def measure_chain(chain: SignalChain) -> ChainFigures:
     )
 
 
-def measure_sensors(fs_target: float, mains_hz: float | None) -> list[ChainFigures]:
-    """Measure the chain from each of `SENSOR_RATES` to `fs_target`, with and without the notch.
+def sensor_chains(fs_target: float, mains_hz: float | None) -> list[SignalChain]:
+    """Return the chain from each of `SENSOR_RATES` to `fs_target`, with the notch or without.
 
     A sensor too slow for the notch is left out.
 
@@ -94,7 +94,7 @@ def measure_sensors(fs_target: float, mains_hz: float | None) -> list[ChainFigur
     """
     slowest = 0.0 if mains_hz is None else lowest_rate(mains_hz)
     return [
-        measure_chain(SignalChain(fs=fs, fs_target=fs_target, mains_hz=mains_hz))
+        SignalChain(fs=fs, fs_target=fs_target, mains_hz=mains_hz)
         for fs in SENSOR_RATES
         if fs > slowest
     ]
@@ -140,6 +140,18 @@ def notch_response(chain: SignalChain, frequency_hz: FloatArray) -> FloatArray:
     if b0 == 0:
         return np.zeros(len(frequency_hz))
     _, gain = signal.freqz([b0, a1, b0], [1, a1, 2 * b0 - 1], frequency_hz, fs=chain.fs)
+    gain_db: FloatArray = 20 * np.log10(np.abs(gain) + 1e-12)
+    return gain_db
+
+
+def highpass_response(chain: SignalChain, frequency_hz: FloatArray) -> FloatArray:
+    """Return the high-pass's gain in dB where `frequency_hz` of the sensor lands after resampling.
+
+    A frequency above half the model's rate is folded down to where it aliases.
+    """
+    settings = chain.settings(1)
+    b0, a1, a2 = (int(settings[f"{name}_q30"]) / 2**30 for name in ("b0", "a1", "a2"))
+    _, gain = signal.freqz([b0, -2 * b0, b0], [1, a1, a2], frequency_hz, fs=chain.fs_target)
     gain_db: FloatArray = 20 * np.log10(np.abs(gain) + 1e-12)
     return gain_db
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from datasets import SUPERCLASSES, EcgRecord, WindowBatch, window_starts
 from datasets.grades import Grades
 from datasets.reader import RecordReader
-from datasets.records import Int8Array, Int64Array
+from datasets.records import FloatArray, Int8Array, Int64Array
 
 from .signal_chain import ChainStream, SignalChain
 
@@ -30,6 +30,19 @@ def check_length(reader: RecordReader, chain: SignalChain, window_len: int) -> N
     """Raise ValueError unless the recording gives a window of `window_len` codes."""
     n_codes = chain.n_codes(reader.n_samples)
     window_starts(n_codes, window_len, window_len, reader.record.record_id)
+
+
+def samples_shown(
+    chain: SignalChain, starts: Int64Array, window_len: int
+) -> tuple[FloatArray, FloatArray]:
+    """Return the sensor's samples [begin, end) that the windows of codes at `starts` show.
+
+    A code shows what the sensor saw a delay earlier; before the first sample is nothing.
+    """
+    samples_per_code, delay = float(1 / chain.ratio), chain.delay_s * chain.fs
+    begins: FloatArray = np.floor(starts * samples_per_code - delay).clip(0)
+    ends: FloatArray = np.ceil((starts + window_len) * samples_per_code - delay)
+    return begins, ends
 
 
 def windows_of(
@@ -121,16 +134,12 @@ class _Cutter:
     """Cuts a record's codes into those windows that may be used."""
 
     def __init__(self, record: EcgRecord, chain: SignalChain, window_len: int) -> None:
-        self._record, self._window_len = record, window_len
+        self._record, self._chain, self._window_len = record, chain, window_len
         self._grades = Grades(record.annotations)
-        self._samples_per_code = float(1 / chain.ratio)
-        self._delay = chain.delay_s * chain.fs
 
     def cut(self, codes: Int8Array, first: int, starts: Int64Array) -> _Windows:
         """Return the windows at `starts`; `codes` begin at code `first` of the recording."""
-        # A code shows what the sensor saw a delay earlier; before the first sample is nothing.
-        begins = np.floor(starts * self._samples_per_code - self._delay).clip(0)
-        ends = np.ceil((starts + self._window_len) * self._samples_per_code - self._delay)
+        begins, ends = samples_shown(self._chain, starts, self._window_len)
         graded, quality, agreement = self._grades.over(begins, ends)
         starts = starts[graded]
         x = np.empty((len(starts), self._window_len, codes.shape[1]), np.int8)

@@ -7,7 +7,6 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +17,8 @@ from datasets import (
     SPLITS,
     Candidate,
     Dataset,
+    LeaveOneOut,
+    RecordReader,
     leave_one_out,
     open_dataset,
 )
@@ -35,12 +36,12 @@ from export.bundle import Bundle, load_bundle
 from export.device.image import COMPILER, FirmwareImage, build_image
 
 from .engines import BOARD, ENGINES, EngineOpener, open_engine
-from .front_end import fit_front_end
+from .front_end import OpenRecord, Programme, fit_front_ends
 from .parity import (
     Parity,
     check_golden,
     check_parity,
-    dataset_recordings,
+    check_programme,
     flip_weight_bit,
     golden_recordings,
 )
@@ -98,7 +99,8 @@ def replay(
 
     Every record is played with the filter and, for comparison, to the classifier alone. Without
     --dataset, the data set is the one the bundle was made on. Recordings of another rate or gain
-    than the bundle's sensor go through a signal chain of their own to the same networks.
+    than the bundle's sensor go through a signal chain of their own to the same networks; those
+    that lack a lead are left out.
 
     Examples
     --------
@@ -111,37 +113,39 @@ def replay(
     from .replay import replay as play
 
     loaded = load_bundle(bundle)
-    opener = open_engine(engine, board)
     opened = _open(loaded, dataset, data, cache)
-    record_ids = spread_evenly(_records_to_replay(loaded, opened, split), records)
-    chosen = None if leads is None else split_names(leads)
-    loaded, remarks = _fitted(loaded, opened, record_ids, chosen, mains)
-    played = play(loaded, opened, record_ids, opener, chosen)
-    image = _image(loaded, board)
-    figures = measure(played, loaded, image, seed)
+    protocol = _protocol(loaded, opened, split)
+    record_ids = spread_evenly(_of_splits(protocol, split), records)
+    open_record = _door(protocol)
+    programme = _programme(loaded, open_record, record_ids, leads, mains)
+    n_skipped = len(programme.skipped)
+    played = play(programme, open_record, open_engine(engine, board))
+    image = _image(programme.bundle, board)
+    figures = measure(played, programme.bundle, image, seed)
     provenance = reports.Provenance(
         dataset=opened.name,
         source=opened.source,
         split=split,
-        engine=engine,
+        engine=f"{engine} ({board})" if engine == "qemu" else engine,
         command=shlex.join(["python", "-m", "firmware_sim", *sys.argv[1:]]),
         n_listed=opened.n_listed,
         n_absent=opened.n_absent,
-        notes=(*remarks, *_notes(loaded, opened, split, image)),
+        n_skipped=n_skipped,
+        notes=(*programme.remarks, *_notes(loaded, opened, split, image)),
     )
     page = reports.write_report(
         figures,
         played,
-        loaded,
+        programme.bundle,
         provenance,
-        lambda i: opened.open(i, chosen or loaded.data.leads),
+        lambda record_id: open_record(record_id, programme.leads),
         out,
     )
     if as_json:
-        print_json({"report": str(page), **figures.to_json()})
+        print_json({"report": str(page), "n_skipped": n_skipped, **figures.to_json()})
         return
     for card in reports.headlines(figures):
-        print(f"{card.title:<34} {card.text:>10}   {' '.join(card.beside)}")
+        print(f"{card.title:<42} {card.text:>10}   {' '.join(card.beside)}")
     print(f"report: {page}")
 
 
@@ -222,22 +226,23 @@ def parity(
     chosen = _engines(split_names(engines), split_names(board))
     altered = loaded if damage is None else flip_weight_bit(loaded, damage)
     n_golden = len(loaded.golden.adc_counts)
-    compare = partial(check_parity, engines=chosen, with_classifier=not filter_only)
     compared = {
-        "golden": compare(altered, golden_recordings(loaded), n_windows=n_golden, layers=True),
+        "golden": check_parity(
+            altered,
+            golden_recordings(loaded),
+            chosen,
+            n_golden,
+            layers=True,
+            with_classifier=not filter_only,
+        ),
     }
     if dataset is not None:
         opened = _open(loaded, dataset, data, cache)
         record_ids = spread_evenly(_record_ids(opened, split), windows)
-        names = None if leads is None else split_names(leads)
-        fitted, _ = _fitted(altered, opened, record_ids, names, mains)
-        recordings = dataset_recordings(fitted, opened, record_ids, windows, names)
-        compared[dataset] = compare(fitted, recordings, n_windows=windows)
-        if compared[dataset].n_windows < windows:
-            raise ValueError(
-                f"{windows} windows must be compared, {dataset} has only "
-                f"{compared[dataset].n_windows}"
-            )
+        programme = _programme(altered, opened.open, record_ids, leads, mains)
+        compared[dataset] = check_programme(
+            programme, opened.open, chosen, windows, with_classifier=not filter_only
+        )
     recorded = check_golden(loaded, chosen["tflm"])
     if as_json:
         results = {name: result.to_json() for name, result in compared.items()}
@@ -264,18 +269,19 @@ def _engines(names: Sequence[str], boards: Sequence[str]) -> dict[str, EngineOpe
     return openers
 
 
-def _fitted(
+def _programme(
     bundle: Bundle,
-    dataset: Dataset,
+    open_record: OpenRecord,
     record_ids: list[str],
-    leads: tuple[str, ...] | None,
+    leads: str | None,
     mains_hz: float | None,
-) -> tuple[Bundle, tuple[str, ...]]:
+) -> Programme:
     """Fit the bundle to the recordings, and say what that took."""
-    fitted, remarks = fit_front_end(bundle, dataset, record_ids, leads, mains_hz)
-    for remark in remarks:
+    names = None if leads is None else split_names(leads)
+    programme = fit_front_ends(bundle, open_record, record_ids, names, mains_hz)
+    for remark in programme.remarks:
         print(remark, file=sys.stderr)
-    return fitted, remarks
+    return programme
 
 
 def _print_parity(compared: dict[str, Parity]) -> None:
@@ -323,18 +329,37 @@ def profile(
     print(f"profile: {page}")
 
 
-def _records_to_replay(bundle: Bundle, dataset: Dataset, split: str | None) -> list[str]:
-    """Return the records of `split`, out of the door of the protocol the bundle was made under.
+def _protocol(bundle: Bundle, dataset: Dataset, split: str | None) -> LeaveOneOut:
+    """Return the protocol the bundle was made under, with test opened for it if `split` has that.
 
-    Unseen records are among those of the test split alone, which is opened for this bundle.
+    Unseen records are among those of the test split alone.
     """
     rehearsal = bundle.data.rehearsal and dataset.name == bundle.data.dataset
     protocol = leave_one_out(dataset, bundle.data.hold_out, rehearsal=rehearsal)
-    names = dict.fromkeys(split_names(split or ",".join(SPLITS)))
-    if "test" in names:
-        shipped = hashlib.sha256(bundle.filter_blob + bundle.classifier_blob).hexdigest()
-        protocol = protocol.opened_for(Candidate(bundle.path.name, shipped))
-    return [record_id for name in names for record_id in protocol.of_split(name)]
+    if "test" not in _splits(split):
+        return protocol
+    shipped = hashlib.sha256(bundle.filter_blob + bundle.classifier_blob).hexdigest()
+    return protocol.opened_for(Candidate(bundle.path.name, shipped))
+
+
+def _of_splits(protocol: LeaveOneOut, split: str | None) -> list[str]:
+    return [record_id for name in _splits(split) for record_id in protocol.of_split(name)]
+
+
+def _splits(split: str | None) -> list[str]:
+    return list(dict.fromkeys(split_names(split or ",".join(SPLITS))))
+
+
+def _door(protocol: LeaveOneOut) -> OpenRecord:
+    """Return what opens a record under the role the protocol gives it."""
+
+    def open_record(record_id: str, leads: Sequence[str]) -> RecordReader:
+        role = protocol.role_of(record_id)
+        if role is None:
+            raise ValueError(f"record {record_id} must have a role to be replayed, it has none")
+        return protocol.open(record_id, role, leads)
+
+    return open_record
 
 
 def _record_ids(dataset: Dataset, split: str | None) -> list[str]:
@@ -344,8 +369,7 @@ def _record_ids(dataset: Dataset, split: str | None) -> list[str]:
     """
     if split is None:
         return dataset.record_ids()
-    names = dict.fromkeys(split_names(split))
-    return [i for name in names for i in dataset.record_ids(check_split(name))]
+    return [i for name in _splits(split) for i in dataset.record_ids(check_split(name))]
 
 
 def _open(bundle: Bundle, dataset: str | None, data: str | None, cache: Path | None) -> Dataset:

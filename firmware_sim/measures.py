@@ -21,13 +21,15 @@ ESTIMATE_CLOCK_HZ = 64_000_000
 ESTIMATE_CYCLES_PER_INSTRUCTION = 1.0
 AGAINST = ("all", "norm", "abnormal")
 VARIANTS = ("multi_label", "single_label")
+GRADES = {1: "clean", 2: "noisy", 3: "unusable"}
+"""What the annotators' grades of quality mean (BUT QDB)."""
 
 DEFINITIONS = {
     "Unseen": "A window is unseen when its record carries the held-out superclass, alone or "
     "beside others.",
     "In distribution (ID)": "A window is in distribution when its record carries at least one "
-    "superclass and not the held-out one. Records without any superclass are left out of every "
-    "figure.",
+    "superclass and not the held-out one. Records without any superclass are in no figure but "
+    "rejected and labels.",
     "Multi-label, single-label": "Multi-label: all records. Single-label: only records with "
     "exactly one superclass.",
     "Against": "Unseen windows are compared with all ID windows, with those whose only superclass "
@@ -39,6 +41,13 @@ DEFINITIONS = {
     "True and false rejects": "True rejects: share of the unseen windows that the filter rejects "
     "at the bundle's threshold. False rejects: the same of ID windows, of clean ones (no noise "
     "remark by the data set's authors) and of noisy ones (with a remark).",
+    "Rejected": "Share of all windows that the filter rejects at the bundle's threshold, whatever "
+    "their records carry.",
+    "Grade": "Annotators' grade of the signal: 1 all waves clear, 2 noisy but QRS complexes "
+    "reliable, 3 unusable. A window has the worst grade in it, and none where not all of it has "
+    "one.",
+    "Labels": "What the classifier calls the windows it sees. Where no truth is known a label is "
+    "right or wrong, nobody can tell which.",
     "Coverage": "Share of the windows that the filter accepts: the share that is diagnosed at all.",
     "Accuracy": "A diagnosis is right when the label is among its record's superclasses; every "
     "diagnosis of an unseen window counts as wrong. With the filter only accepted windows count, "
@@ -101,6 +110,31 @@ class Mix:
     n_in_distribution_noisy: int
     n_unseen: int
     n_without_superclass: int
+    n_graded: int
+
+    @property
+    def diagnosed(self) -> bool:
+        """Whether any record carries a superclass, so that diagnoses can be right or wrong."""
+        return self.n_windows > self.n_without_superclass
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """What was decided, which needs no truth.
+
+    Parameters
+    ----------
+    rejected : of all windows; rejected_by_grade : "1" to "3", those grades there are.
+    rejected_by_record : where no record carries a superclass; else empty, they would be too many.
+    labels_without_filter, labels_with_filter : by class, its share of all windows and of those the
+        filter accepts.
+    """
+
+    rejected: Estimate
+    rejected_by_grade: dict[str, Estimate]
+    rejected_by_record: dict[str, Estimate]
+    labels_without_filter: dict[str, Estimate]
+    labels_with_filter: dict[str, Estimate]
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +241,7 @@ class SimulationReport:
     seed: int
     n_resamples: int
     mix: Mix
+    decisions: Decisions
     coverage: Estimate
     coverage_by_truth: dict[str, Estimate]
     rejects: dict[str, RejectRates]
@@ -249,6 +284,7 @@ def measure(
         seed=seed,
         n_resamples=n_resamples,
         mix=_mix(replay, groups),
+        decisions=_decisions(replay, bundle, bootstrap),
         coverage=bootstrap.rate(replay.accepted, groups.labelled),
         coverage_by_truth={
             name: bootstrap.rate(replay.accepted, groups.rows == row)
@@ -313,7 +349,38 @@ def _mix(replay: Replay, groups: Groups) -> Mix:
         n_in_distribution_noisy=int((groups.in_distribution & ~replay.clean).sum()),
         n_unseen=int(groups.unseen.sum()),
         n_without_superclass=int((~groups.labelled).sum()),
+        n_graded=int((replay.quality > 0).sum()),
     )
+
+
+def _decisions(replay: Replay, bundle: Bundle, bootstrap: PatientBootstrap) -> Decisions:
+    everything = np.ones(len(replay), np.bool_)
+    without, with_filter = (
+        {name: bootstrap.rate(labels == label, among) for label, name in enumerate(bundle.classes)}
+        for labels, among in ((replay.labels_alone, everything), (replay.labels, replay.accepted))
+    )
+    return Decisions(
+        rejected=bootstrap.rate(~replay.accepted, everything),
+        rejected_by_grade={
+            str(grade): bootstrap.rate(~replay.accepted, replay.quality == grade)
+            for grade in GRADES
+            if (replay.quality == grade).any()
+        },
+        rejected_by_record={} if replay.truth.any() else _rejected_by_record(replay),
+        labels_without_filter=without,
+        labels_with_filter=with_filter,
+    )
+
+
+def _rejected_by_record(replay: Replay) -> dict[str, Estimate]:
+    """Return the share of each record, in order; one record is one patient, so no interval."""
+    names, first, row = np.unique(replay.record_ids, return_index=True, return_inverse=True)
+    n_windows = np.bincount(row)
+    shares = np.bincount(row, weights=~replay.accepted) / n_windows
+    return {
+        str(names[i]): Estimate(float(shares[i]), None, None, int(n_windows[i]), 1)
+        for i in np.argsort(first)
+    }
 
 
 def _of_variant(groups: Groups, variant: str) -> BoolArray:
@@ -396,7 +463,7 @@ def _instructions(replay: Replay, bundle: Bundle) -> Instructions | None:
         chain_per_sample=per_sample,
         chain_per_window=None
         if per_sample is None
-        else per_sample * bundle.data.window_s * bundle.chain.fs,
+        else counts.chain_total / counts.chain_s * bundle.data.window_s,
         per_ecg_second=per_second,
         per_ecg_second_without_filter=None if alone is None else _per_ecg_second(alone, bundle),
         estimate_clock_hz=ESTIMATE_CLOCK_HZ,
@@ -412,11 +479,12 @@ def _per_ecg_second(counts: InstructionCounts, bundle: Bundle) -> float | None:
     if not counts.n_chain_frames:
         return None
     windows: FloatArray = np.array(counts.gate) + np.array(counts.classifier)
-    chain = counts.chain_total / counts.n_chain_frames * bundle.chain.fs
-    return float(windows.mean() / bundle.data.hop_s + chain)
+    return float(windows.mean() / bundle.data.hop_s + counts.chain_total / counts.chain_s)
 
 
 def _unseen_missing(groups: Groups, hold_out: str | None) -> str | None:
+    if not groups.labelled.any():
+        return "No replayed record carries a superclass: which windows are unseen is not known."
     if hold_out is None:
         return "The bundle was trained on all superclasses (nothing held out): no class is unseen."
     if not groups.unseen.any():

@@ -13,17 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from datasets import Dataset
 from datasets.progress import progress
 from datasets.records import Int8Array, Int16Array
 from export import blob
 from export.bundle import Bundle
-from export.chain_windows import check_front_end, check_length
+from export.chain_windows import check_front_end
 from export.device.image import OverBudget
 from export.graph import read_graph
 from export.pipeline import REASON_OK, REASON_UNFAMILIAR, Decision, make_decision
 
 from .engines import Engine, EngineOpener
+from .front_end import OpenRecord, Programme
 
 REFERENCE = "tflm"
 
@@ -155,6 +155,67 @@ def _open_all(
     return opened, refused
 
 
+def check_programme(
+    programme: Programme,
+    open_record: OpenRecord,
+    engines: dict[str, EngineOpener],
+    n_windows: int,
+    with_classifier: bool = True,
+) -> Parity:
+    """Compare on `n_windows` windows of a programme's records, from as many of them as can be.
+
+    Parameters
+    ----------
+    programme : the records, and the bundle to run each on; open_record : opens one of them.
+    engines, with_classifier : as in `check_parity`.
+
+    Raises
+    ------
+    ValueError : the engines are too few, or the records hold fewer windows.
+    """
+    available = {i: n for part in programme.parts for i, n in part.n_windows.items()}
+    if sum(available.values()) < n_windows:
+        raise ValueError(
+            f"{n_windows} windows must be compared, the recordings have only "
+            f"{sum(available.values())}"
+        )
+    shares = share_out(available, n_windows)
+    results = []
+    for part in programme.parts:
+        n_by_record = {i: shares[i] for i in part.n_windows if shares[i]}
+        if n_by_record:
+            recordings = _beginnings(part.bundle, programme.leads, open_record, n_by_record)
+            n = sum(n_by_record.values())
+            results.append(
+                check_parity(part.bundle, recordings, engines, n, with_classifier=with_classifier)
+            )
+    first = {d.engine: d for result in reversed(results) for d in result.differences}
+    return Parity(
+        n_windows=sum(result.n_windows for result in results),
+        n_rejected=sum(result.n_rejected for result in results),
+        n_equal={
+            name: sum(result.n_equal[name] for result in results) for name in results[0].n_equal
+        },
+        differences=tuple(first.values()),
+        refused=results[0].refused,
+    )
+
+
+def share_out(available: dict[str, int], n: int) -> dict[str, int]:
+    """Return how much of each to take, `n` in all, as evenly as what is `available` allows.
+
+    Examples
+    --------
+    >>> share_out({"a": 100, "b": 1, "c": 100}, 10)
+    {'b': 1, 'a': 5, 'c': 4}
+    """
+    shares = {}
+    for n_done, name in enumerate(sorted(available, key=lambda name: available[name])):
+        shares[name] = min(available[name], -(-n // (len(available) - n_done)))
+        n -= shares[name]
+    return shares
+
+
 class _Comparison:
     """One engine against the reference: how many windows were equal, and the first that was not."""
 
@@ -245,22 +306,16 @@ def check_golden(bundle: Bundle, open_reference: EngineOpener) -> Difference | N
     return None
 
 
-def dataset_recordings(
-    bundle: Bundle,
-    dataset: Dataset,
-    record_ids: Sequence[str],
-    n_windows: int,
-    leads: Sequence[str] | None = None,
+def _beginnings(
+    bundle: Bundle, leads: Sequence[str], open_record: OpenRecord, n_by_record: dict[str, int]
 ) -> Iterator[tuple[str, Int16Array]]:
-    """Return recordings of a data set, checked to be what the bundle's signal chain expects.
+    """Return the beginning of each record, of as many windows as `n_by_record` says.
 
-    Of each, no more than `n_windows` windows; a recording may last for days. `leads` as in
-    `replay.replay`.
+    No more is read: a recording may last for days.
     """
-    chain, data = bundle.chain, bundle.data
-    n_samples = chain.n_samples(data.window_len + (n_windows - 1) * data.hop_len)
-    for record_id in record_ids:
-        reader = dataset.open(record_id, leads or data.leads)
-        check_front_end(reader.record, chain)
-        check_length(reader, chain, data.window_len)
-        yield f"record {record_id}", reader.read(0, min(n_samples, reader.n_samples))
+    data = bundle.data
+    for record_id, n_windows in n_by_record.items():
+        reader = open_record(record_id, leads)
+        check_front_end(reader.record, bundle.chain)
+        n_samples = bundle.chain.n_samples(data.window_len + (n_windows - 1) * data.hop_len)
+        yield f"record {record_id}", reader.read(0, n_samples)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from sklearn.metrics import roc_curve
 
 from datasets.records import BoolArray
 
-from .measures import Groups
+from .measures import GRADES, Groups
 from .replay import Replay
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif"
@@ -135,8 +136,38 @@ def roc_plot(replay: Replay, groups: Groups) -> figure:
     return plot
 
 
+@dataclass(frozen=True, slots=True)
+class ScoreGroup:
+    """Windows whose scores are drawn as one histogram; the `filled` one lies behind the lines."""
+
+    name: str
+    mask: BoolArray
+    colour: str
+    filled: bool = False
+
+
+def score_groups(replay: Replay, groups: Groups) -> list[ScoreGroup]:
+    """Return the groups that the truth tells apart: by diagnosis, else by grade, else all in one.
+
+    Groups without a window are left out.
+    """
+    if groups.labelled.any():
+        found = [
+            ScoreGroup("in distribution", groups.in_distribution, BLUE, filled=True),
+            ScoreGroup(groups.row_names[-1], groups.unseen, RED),
+        ]
+    elif replay.quality.any():
+        found = [
+            ScoreGroup(f"grade {grade}: {GRADES[grade]}", replay.quality == grade, colour, filled)
+            for grade, colour, filled in ((1, BLUE, True), (2, ORANGE, False), (3, RED, False))
+        ]
+    else:
+        found = [ScoreGroup("all windows", np.ones(len(replay), np.bool_), BLUE, filled=True)]
+    return [group for group in found if group.mask.any()]
+
+
 def score_plot(replay: Replay, groups: Groups, threshold: int) -> figure:
-    """Return histograms of the score, unseen against in-distribution, with the threshold."""
+    """Return histograms of the score of each of `score_groups`, with the threshold."""
     scores = replay.scores / max(threshold, 1)
     low = float(scores.min())
     high = max(float(np.quantile(scores, HISTOGRAM_SHOWN)), 1.05)
@@ -153,23 +184,21 @@ def score_plot(replay: Replay, groups: Groups, threshold: int) -> figure:
     )
     plot.yaxis.formatter = NumeralTickFormatter(format="0 %")
     items, peak = [], 0.01
-    for name, mask in (
-        ("in distribution", groups.in_distribution),
-        (groups.row_names[-1], groups.unseen),
-    ):
-        if not mask.any():
-            continue
-        n_by_bin, _ = np.histogram(np.clip(scores[mask], low, high), edges)
-        shares = n_by_bin / mask.sum()
+    for group in score_groups(replay, groups):
+        n_by_bin, _ = np.histogram(np.clip(scores[group.mask], low, high), edges)
+        shares = n_by_bin / group.mask.sum()
         x, y = np.repeat(edges, 2), np.concatenate([[0], np.repeat(shares, 2), [0]])
-        if mask is groups.unseen:
-            drawn: Any = plot.line(x, y, line_color=RED, line_width=2)
+        if group.filled:
+            drawn: Any = plot.patch(
+                x, y, fill_color=group.colour, fill_alpha=0.3, line_color=group.colour
+            )
         else:
-            drawn = plot.patch(x, y, fill_color=BLUE, fill_alpha=0.3, line_color=BLUE)
-        items.append(_legend_item(name, drawn))
+            drawn = plot.line(x, y, line_color=group.colour, line_width=2)
+        items.append(_legend_item(group.name, drawn))
         peak = max(peak, float(shares.max()))
-    plot.y_range = Range1d(start=0, end=1.12 * peak)
-    _mark_threshold(plot, 1.12 * peak, leftwards=1 > (low + high) / 2)
+    top = (1 + 0.1 * len(items)) * peak  # room for the legend
+    plot.y_range = Range1d(start=0, end=top)
+    _mark_threshold(plot, top, leftwards=1 > (low + high) / 2)
     plot.add_layout(Legend(items=items, location="top_right"))
     return plot
 

@@ -12,10 +12,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from datasets.reader import RecordReader
 from export.bundle import Bundle
+from export.chain_windows import samples_shown
 from export.provenance import commit
 
 from .bootstrap import Estimate
-from .measures import DEFINITIONS, Groups, SimulationReport, group_windows
+from .measures import DEFINITIONS, GRADES, Groups, SimulationReport, group_windows
 from .plots import bokeh_script, embeddable, roc_plot, score_plot
 from .replay import Replay
 from .strips import SPAN_MV_MAX, Strip, choose_strips, decided, draw_strip
@@ -23,6 +24,7 @@ from .strips import SPAN_MV_MAX, Strip, choose_strips, decided, draw_strip
 FORMAT = 1
 SPACE = "\u00a0"  # does not break
 LEADS_DRAWN_MAX = 3
+RECORDS_SHOWN_MAX = 20
 TEMPLATE = "report.html.jinja"
 TOOLS = ("numpy", "scipy", "scikit-learn", "bokeh")
 VARIANT_TITLES = {"multi_label": "multi-label", "single_label": "single-label"}
@@ -40,6 +42,7 @@ class Provenance:
     engine : what ran the firmware.
     command : the command line that repeats it.
     n_listed, n_absent : records the data set lists, and those of them not on this disk.
+    n_skipped : records left out of the replay, as the notes say.
     notes : whatever else a reader must know, such as that the threshold was fitted on some of
         these patients.
     """
@@ -51,6 +54,7 @@ class Provenance:
     command: str
     n_listed: int
     n_absent: int
+    n_skipped: int = 0
     notes: tuple[str, ...] = ()
 
 
@@ -102,9 +106,27 @@ def write_report(
 
 
 def headlines(report: SimulationReport) -> list[Headline]:
-    """Return the cards: the figures a reader should not have to look for."""
+    """Return the cards: the figures a reader should not have to look for.
+
+    Which they are depends on what is known of the recordings. What could not be measured has none;
+    the page says why further down.
+    """
+    rates = _diagnosis_rates(report) if report.mix.diagnosed else _decision_rates(report)
+    cards = [
+        Headline(key, title, show(estimate.value), (interval(estimate, show), counts(estimate)))
+        for key, title, estimate, show in rates
+        if estimate.value is not None
+    ]
+    first = [] if report.mix.diagnosed else [_amount(report)]
+    return first + cards + _cost_headlines(report)
+
+
+Rate = tuple[str, str, Estimate, Callable[[float | None], str]]
+
+
+def _diagnosis_rates(report: SimulationReport) -> list[Rate]:
     rejects, classifier = report.rejects["multi_label"], report.classifier
-    estimates = [
+    return [
         ("coverage", "Coverage: windows diagnosed", report.coverage, percent),
         (
             "classifier.accuracy_without_filter",
@@ -138,41 +160,65 @@ def headlines(report: SimulationReport) -> list[Headline]:
             decimal,
         ),
     ]
-    cards = [
-        Headline(key, title, show(estimate.value), (interval(estimate, show), counts(estimate)))
-        for key, title, estimate, show in estimates
+
+
+def _decision_rates(report: SimulationReport) -> list[Rate]:
+    decisions = report.decisions
+    rates: list[Rate] = [
+        ("decisions.rejected", "Rejected by the filter", decisions.rejected, percent)
     ]
-    return cards + _cost_headlines(report)
+    rates += [
+        (
+            f"decisions.rejected_by_grade.{grade}",
+            f"Rejected of grade {grade}: {GRADES[int(grade)]}",
+            estimate,
+            percent,
+        )
+        for grade, estimate in decisions.rejected_by_grade.items()
+    ]
+    labels = decisions.labels_with_filter
+    common = max(labels, key=lambda name: labels[name].value or 0.0)
+    key, title = f"decisions.labels_with_filter.{common}", f"Most frequent label: {common}"
+    return [*rates, (key, title, labels[common], percent)]
+
+
+def _amount(report: SimulationReport) -> Headline:
+    mix = report.mix
+    beside = (many(mix.n_records, "record"), many(mix.n_patients, "patient"))
+    return Headline("mix.n_windows", "Windows replayed", whole(mix.n_windows), beside)
 
 
 def _cost_headlines(report: SimulationReport) -> list[Headline]:
-    counted, memory = report.instructions, report.memory
-    gate = None if counted is None else counted.gate_median
-    classifier = None if counted is None else counted.classifier_median
-    return [
-        Headline(
-            "instructions.gate_median",
-            "Instructions for the filter, a window",
-            whole(gate),
-            ("this engine does not count",)
-            if counted is None
-            else (f"{whole(classifier)} for the classifier,", "where it runs"),
-        ),
-        Headline(
-            "memory.flash_bytes",
-            "Flash: code and both networks",
-            kibibytes(memory.flash_bytes),
-            ("no image was built",)
-            if memory.flash_bytes is None
-            else (f"{memory.flash_bytes:,} bytes",),
-        ),
-        Headline(
-            "memory.ram_bytes",
-            "RAM: arena, data and stack",
-            kibibytes(memory.ram_bytes),
-            (f"{whole(memory.ram_bytes)} bytes,", f"arena alone {memory.arena_bytes:,}"),
-        ),
-    ]
+    cards = []
+    if (counted := report.instructions) is not None:
+        classifier = counted.classifier_median
+        cards.append(
+            Headline(
+                "instructions.gate_median",
+                "Instructions for the filter, a window",
+                whole(counted.gate_median),
+                ("the classifier never ran",)
+                if classifier is None
+                else (f"{whole(classifier)} for the classifier,", "where it runs"),
+            )
+        )
+    memory = report.memory
+    if memory.flash_bytes is not None and memory.ram_bytes is not None:
+        cards += [
+            Headline(
+                "memory.flash_bytes",
+                "Flash: code and both networks",
+                kibibytes(memory.flash_bytes),
+                (f"{memory.flash_bytes:,} bytes",),
+            ),
+            Headline(
+                "memory.ram_bytes",
+                "RAM: arena, data and stack",
+                kibibytes(memory.ram_bytes),
+                (f"{memory.ram_bytes:,} bytes,", f"arena alone {memory.arena_bytes:,}"),
+            ),
+        ]
+    return cards
 
 
 def percent(value: float | None) -> str:
@@ -201,9 +247,20 @@ def whole(value: float | None) -> str:
     return "n/a" if value is None else f"{value:,.0f}"
 
 
-def kibibytes(value: int | None) -> str:
+def kibibytes(value: int) -> str:
     """Return bytes as KiB."""
-    return "n/a" if value is None else f"{value / 1024:,.1f}{SPACE}KiB"
+    return f"{value / 1024:,.1f}{SPACE}KiB"
+
+
+def many(n: int, what: str) -> str:
+    """Return a number of things.
+
+    Examples
+    --------
+    >>> many(1, "record"), many(2000, "record")
+    ('1 record', '2,000 records')
+    """
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
 def interval(estimate: Estimate, show: Callable[[float | None], str]) -> str:
@@ -211,13 +268,13 @@ def interval(estimate: Estimate, show: Callable[[float | None], str]) -> str:
     if estimate.value is None:
         return "nothing to measure on"
     if estimate.low is None or estimate.high is None:
-        return "no interval"
+        return "no interval: one patient" if estimate.n_patients == 1 else "no interval"
     return f"{show(estimate.low).split(SPACE)[0]} to {show(estimate.high)}"
 
 
 def counts(estimate: Estimate) -> str:
     """Return what an estimate rests on."""
-    return f"n = {estimate.n:,} ({estimate.n_patients:,} patients)"
+    return f"n = {estimate.n:,} ({many(estimate.n_patients, 'patient')})"
 
 
 def _json(
@@ -273,7 +330,7 @@ def _html(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for show in (percent, points, decimal, whole, interval):
+    for show in (percent, points, decimal, whole, interval, many):
         environment.filters[show.__name__] = environment.globals[show.__name__] = show
     return environment.get_template(TEMPLATE).render(
         report=report,
@@ -284,6 +341,8 @@ def _html(
         variant_titles=VARIANT_TITLES,
         against_titles=AGAINST_TITLES,
         definitions=DEFINITIONS,
+        grades=GRADES,
+        records_shown_max=RECORDS_SHOWN_MAX,
         strips=[view for view, _ in drawn],
         # Pasted into scripts: no text of ours may end one early.
         bokeh_script=bokeh_script().replace("</script", "<\\/script"),
@@ -301,9 +360,11 @@ def _strip_view(
     """Return what the caption of one strip says, and its figures."""
     reader = open_record(str(replay.record_ids[strip.index]))
     record = reader.record
-    start_s = max(0.0, replay.starts[strip.index] / bundle.chain.fs_target - bundle.chain.delay_s)
-    first, length = round(start_s * record.fs), round(bundle.data.window_s * record.fs)
-    counts = reader.read(first, min(first + length, reader.n_samples))
+    chain = bundle.chain.for_front_end(record.fs, record.adc_gain, record.baseline)
+    starts = replay.starts[strip.index : strip.index + 1]
+    first = int(samples_shown(chain, starts, bundle.data.window_len)[0][0])
+    stop = min(first + round(bundle.data.window_s * record.fs), reader.n_samples)
+    start_s, counts = first / record.fs, reader.read(first, stop)
     window_mv = replace(record, adc_counts=counts).signal_mv[:, :LEADS_DRAWN_MAX]
     decision = decided(replay, bundle, groups, strip.index)
     remarks = [f"record {record.record_id} from {start_s:g} s", record.sex or "sex unknown"]

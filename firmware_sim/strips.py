@@ -15,12 +15,15 @@ from datasets.ecg_paper import INK, LARGE_SQUARE_MV, LARGE_SQUARE_S, rule_as_pap
 from datasets.records import BoolArray, FloatArray
 from export.bundle import Bundle
 
-from .measures import Groups, right_diagnoses
+from .measures import GRADES, Groups, right_diagnoses
 from .replay import Replay
 
 SPAN_MV_MIN, SPAN_MV_MAX = 2.0, 6.0
 WIDTH_PX = 1040
 MARGIN_PX = {"left": 54, "right": 14, "top": 4, "bottom": 28}
+Kind = tuple[str, str, BoolArray, str]
+"""Title, name of the group as in "such ID windows", the windows, and which of them by score."""
+
 COLOUR_BY_ACCEPTED = {True: "#1a7f4b", False: "#b3261e"}
 
 
@@ -47,19 +50,12 @@ def choose_strips(replay: Replay, bundle: Bundle, groups: Groups) -> list[Strip]
     The rules look at groups and scores alone and ties go to the first window, so equal replays give
     equal strips and nobody picks the pretty ones. A kind without a window is left out.
     """
-    right = right_diagnoses(replay, bundle, groups)
-    known = groups.in_distribution & replay.clean
-    kept, refused = replay.accepted, ~replay.accepted
-    kinds: list[tuple[str, str, BoolArray, str]] = [
-        ("Accepted, diagnosed right", "clean ID", known & kept & right, "median"),
-        ("Accepted, diagnosed wrong", "clean ID", known & kept & ~right, "median"),
-        ("False reject", "clean ID", known & refused, "highest"),
-        ("Unseen, rejected", "unseen", groups.unseen & refused, "highest"),
-        ("Unseen, rejected: a typical one", "unseen", groups.unseen & refused, "median"),
-        ("Unseen, missed", "unseen", groups.unseen & kept, "lowest"),
-        ("Noisy, rejected", "noisy ID", _noisy(groups, replay) & refused, "highest"),
-        ("Noisy, accepted", "noisy ID", _noisy(groups, replay) & kept, "median"),
-    ]
+    if groups.labelled.any():
+        kinds = _kinds_by_diagnosis(replay, bundle, groups)
+    elif replay.quality.any():
+        kinds = _kinds_by_grade(replay)
+    else:
+        kinds = _kinds_by_decision(replay)
     strips: list[Strip] = []
     for title, group, mask, place in kinds:
         ranked = np.flatnonzero(mask)[np.argsort(replay.scores[mask], kind="stable")]
@@ -67,18 +63,56 @@ def choose_strips(replay: Replay, bundle: Bundle, groups: Groups) -> list[Strip]
             continue
         at = {"lowest": 0, "median": (len(ranked) - 1) // 2, "highest": len(ranked) - 1}[place]
         if int(ranked[at]) not in [strip.index for strip in strips]:
-            many = f"{len(ranked):,} such {group} windows"
             rule = (
-                f"The {place} score of {many}"
+                f"The {place} score of {len(ranked):,} such {group}windows"
                 if len(ranked) > 1
-                else f"The only such {group} window"
+                else f"The only such {group}window"
             )
             strips.append(Strip(int(ranked[at]), title, rule))
     return strips
 
 
-def _noisy(groups: Groups, replay: Replay) -> BoolArray:
-    return np.asarray(groups.in_distribution & ~replay.clean)
+def _kinds_by_diagnosis(replay: Replay, bundle: Bundle, groups: Groups) -> list[Kind]:
+    right = right_diagnoses(replay, bundle, groups)
+    known, noisy = groups.in_distribution & replay.clean, groups.in_distribution & ~replay.clean
+    kept, refused = replay.accepted, ~replay.accepted
+    return [
+        ("Accepted, diagnosed right", "clean ID ", known & kept & right, "median"),
+        ("Accepted, diagnosed wrong", "clean ID ", known & kept & ~right, "median"),
+        ("False reject", "clean ID ", known & refused, "highest"),
+        ("Unseen, rejected", "unseen ", groups.unseen & refused, "highest"),
+        ("Unseen, rejected: a typical one", "unseen ", groups.unseen & refused, "median"),
+        ("Unseen, missed", "unseen ", groups.unseen & kept, "lowest"),
+        ("Noisy, rejected", "noisy ID ", noisy & refused, "highest"),
+        ("Noisy, accepted", "noisy ID ", noisy & kept, "median"),
+    ]
+
+
+def _kinds_by_grade(replay: Replay) -> list[Kind]:
+    kept, refused = replay.accepted, ~replay.accepted
+    return [
+        kind
+        for grade, meaning in GRADES.items()
+        for kind in (
+            (f"Grade {grade}, {meaning}: accepted", "", (replay.quality == grade) & kept, "median"),
+            (
+                f"Grade {grade}, {meaning}: rejected",
+                "",
+                (replay.quality == grade) & refused,
+                "median",
+            ),
+        )
+    ]
+
+
+def _kinds_by_decision(replay: Replay) -> list[Kind]:
+    kept, refused = replay.accepted, ~replay.accepted
+    return [
+        ("Accepted: a typical one", "", kept, "median"),
+        ("Accepted, nearest to the threshold", "", kept, "highest"),
+        ("Rejected: a typical one", "", refused, "median"),
+        ("Rejected, farthest from the threshold", "", refused, "highest"),
+    ]
 
 
 def draw_strip(
@@ -104,19 +138,22 @@ def draw_strip(
 
 def decided(replay: Replay, bundle: Bundle, groups: Groups, index: int) -> Decided:
     """Return the decision on one window beside its truth, score in multiples of the threshold."""
-    threshold = bundle.threshold
-    score = int(replay.scores[index])
-    truth = " + ".join(np.array(SUPERCLASSES)[replay.truth[index]]) or "without superclass"
-    if groups.unseen[index]:
-        truth += " (unseen)"
-    ratio = (
+    accepted = bool(replay.accepted[index])
+    threshold, score = bundle.threshold, int(replay.scores[index])
+    text = (
         f"score {score / threshold:.2f} \u00d7 threshold" if threshold > 0 else f"score {score:,}"
     )
-    if replay.accepted[index]:
-        label = bundle.classes[int(replay.labels[index])]
-        verdict = "right" if right_diagnoses(replay, bundle, groups)[index] else "wrong"
-        return Decided(True, f"{ratio}; diagnosed {label}, truth {truth}: {verdict}")
-    return Decided(False, f"{ratio}, unfamiliar; truth {truth}")
+    text += f"; diagnosed {bundle.classes[replay.labels[index]]}" if accepted else ", unfamiliar"
+    if groups.labelled[index]:
+        truth = " + ".join(np.array(SUPERCLASSES)[replay.truth[index]])
+        unseen = " (unseen)" if groups.unseen[index] else ""
+        text += f"{',' if accepted else ';'} truth {truth}{unseen}"
+        if accepted:
+            right = right_diagnoses(replay, bundle, groups)[index]
+            text += f": {'right' if right else 'wrong'}"
+    elif grade := int(replay.quality[index]):
+        text += f"; graded {grade}, {GRADES[grade]}"
+    return Decided(accepted, text)
 
 
 def range_mv(signal_mv: FloatArray) -> tuple[float, float]:

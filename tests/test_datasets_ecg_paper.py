@@ -262,7 +262,7 @@ def test_show_writes_what_the_name_asks_for(suffix, tmp_path):
         (("--fault", "muscle", "--snr", "nan"), "error: snr must be a number of dB, got nan"),
         (("--fault", "lead_off", "--snr", "3"), "error: snr is for baseline_wander, muscle"),
         (("--snr", "3"), "error: snr needs a fault"),
-        (("--fault", "muscle", "--seconds", "0.5"), "error: "),
+        (("--fault", "muscle", "--seconds", "0.5"), "error: noise must last a second"),
         (("--leads", ""), "error: leads must be one or more"),
         (("--leads", "I,X"), "error: lead must be one of"),
     ],

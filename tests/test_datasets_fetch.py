@@ -259,7 +259,7 @@ def test_one_connection_told_to_wait_stops_them_all(published, tmp_path):
         (
             Answer(status=302, headers={"Location": "http://a..b/"}),
             ValueError,
-            "must be an address on the web, got Failed to parse: 'a..b'",
+            r"must lead to an address, got Failed to parse: 'a\.\.b'",
         ),
         (Answer(status=302, headers={"Location": f"/{LR}"}), ValueError, "in 5 redirects"),
     ],

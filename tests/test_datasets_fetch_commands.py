@@ -124,7 +124,9 @@ def test_ctrl_c_leaves_at_once_and_the_next_fetch_goes_on(published, tmp_path):
         return Answer(silent_s=20.0) if name == HR else Answer()
 
     with PhysioNetServer(published, answer) as server:
-        process = fetch_process(server, tmp_path)
+        # A shell starts background jobs deaf to Ctrl-C, and this test may be part of one.
+        hears = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+        process = fetch_process(server, tmp_path, **hears)
         wait_until(lambda: len(server.requests) == 19)
         start_s = time.monotonic()
         process.send_signal(signal.SIGINT)

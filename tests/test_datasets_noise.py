@@ -125,6 +125,15 @@ def test_noise_without_what_defines_its_snr_is_refused(kind):
         strike(kind, ecg(), snr_db=150.0)
 
 
+def test_noise_that_is_none_is_refused():
+    class Silence(SyntheticNoise):
+        def draw(self, kind, n_samples, n_leads, fs, rng):
+            return np.ones((n_samples, n_leads))
+
+    with pytest.raises(ValueError, match=r"noise must not be constant .* got a constant \(gen"):
+        strike("muscle", ecg(), noise=Silence())
+
+
 # ---- the QRS amplitude ----
 
 
@@ -355,6 +364,13 @@ def test_a_flat_line_is_constant():
     assert (np.ptp(after, axis=0) == 0).all()
     half = strike("flat_line", ecg(n_leads=4), strength=0.5)
     assert np.ptp(half, axis=0) == pytest.approx(np.ptp(ecg(n_leads=4), axis=0) / 2, abs=2)
+
+
+def test_a_packet_is_lost_in_the_shortest_stretch_that_can_hold_two():
+    counts = np.arange(1, 1001, dtype=np.int16)[:, np.newaxis]
+    for seed in range(20):
+        after = strike("dropped_samples", counts, seed, start=500, stop=502)
+        assert np.flatnonzero(after != counts).tolist() == [501]
 
 
 def test_dropped_packets_are_held_zeroed_or_repeated():

@@ -143,10 +143,10 @@ class Refusing:
 def test_a_certificate_that_is_wrong_is_final_and_a_broken_handshake_is_not():
     source = sources.HttpSource("https://mirror.example/", 1, sources.Patience())
     source._pool = Refusing(ssl.SSLCertVerificationError("self-signed certificate"))
-    with pytest.raises(OSError, match="a: must be safe to read over TLS, got self-signed"):
+    with pytest.raises(OSError, match=r"a: must be safe to read over TLS, got .*self-signed"):
         source.open("a", 0).__enter__()
     source._pool = Refusing(ssl.SSLEOFError("EOF occurred in violation of protocol"))
-    with pytest.raises(sources.CutShort, match="SSLError: EOF occurred"):
+    with pytest.raises(sources.CutShort, match=r"SSLError: .*EOF occurred"):
         source.open("a", 0).__enter__()
 
 

@@ -456,6 +456,8 @@ def test_the_command_counts_what_the_protocol_hands_out(tmp_path):
     assert [line.split()[0] for line in shown.splitlines()[2:10]] == [
         name for name in DISEASES for _ in LABELS
     ]
+    fine = run("synthetic", "--data", data, "--cache", tmp_path, "--fs", 500)
+    assert fine.stdout == shown
     refused = run("synthetic", "--data", data, "--cache", tmp_path, "--hold-out", "hyp")
     assert refused.returncode == 2
     assert "hold_out must be one of" in refused.stderr

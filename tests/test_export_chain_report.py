@@ -8,7 +8,13 @@ import pytest
 from typer.testing import CliRunner
 
 from export.__main__ import app
-from export.chain_report import measure_chain, notch_response, resampler_response
+from export.chain_plot import draw_responses, response
+from export.chain_report import (
+    measure_chain,
+    notch_response,
+    resampler_response,
+    sensor_chains,
+)
 from export.signal_chain import SENSOR_RATES, SignalChain, lowest_rate
 
 STATE_ERROR_MAX = 0.006  # codes, before the rounding: fixed point against float64
@@ -91,3 +97,42 @@ def test_a_notch_that_is_none_is_refused():
     result = CliRunner().invoke(app, ["chain", "--mains", "55"])
     assert result.exit_code == 2
     assert "mains_hz must be 50 or 60" in result.stderr
+
+
+@pytest.mark.parametrize("fs", [100.0, 125.0, 360.0])
+def test_the_drawn_response_is_that_of_the_code(fs):
+    """Notch, resampler and high-pass together, on sines through the C."""
+    chain = SignalChain(fs, lsb_mv=1 / 4000, adc_gain=10_000.0, mains_hz=50.0 if fs > 200 else None)
+    frequencies_hz, gain_db = response(chain)
+    assert frequencies_hz[-1] <= fs / 2
+    time_s = np.arange(round(20 * fs)) / fs
+    for frequency_hz in (0.5, 0.8, 5.0, 40.0, 48.5):
+        sine = 300 * np.sin(2 * np.pi * frequency_hz * time_s)
+        codes = chain.apply(np.round(sine).astype(np.int16)[:, np.newaxis])[1000:, 0]
+        amplitude = codes.std() * np.sqrt(2) / 4000 * 10_000 / 300
+        expected = 10 ** (gain_db[np.searchsorted(frequencies_hz, frequency_hz)] / 20)
+        assert amplitude == pytest.approx(expected, abs=0.012)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".html"])
+def test_the_picture_is_the_same_every_time(tmp_path, suffix):
+    pictures = []
+    for name in ("a", "b"):
+        out = tmp_path / name / f"chain{suffix}"
+        result = CliRunner().invoke(app, ["chain", "--fs-target", "250", "--plot", str(out)])
+        assert result.exit_code == 0, result.output
+        pictures.append(out.read_bytes())
+    assert pictures[0] == pictures[1]
+    begins = {".png": b"\x89PNG\r\n", ".html": b"<!doctype html>"}
+    assert pictures[0].startswith(begins[suffix])
+
+
+def test_the_picture_shows_the_chains():
+    with_notch, without = (draw_responses(sensor_chains(100.0, hz)) for hz in (50.0, None))
+    assert with_notch != without
+
+
+def test_a_picture_in_another_format_is_refused_at_once(tmp_path):
+    result = CliRunner().invoke(app, ["chain", "--plot", str(tmp_path / "chain.gif")])
+    assert result.exit_code == 2
+    assert "out must end in .png or .html" in result.stderr

@@ -3,15 +3,15 @@
 import json
 import shutil
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
-from datasets import open_dataset
+from datasets import LeaveOneOut, open_dataset
 from export.bundle import load_bundle
 from firmware_sim.__main__ import app
 from firmware_sim.engines import ENGINES
+from firmware_sim.front_end import fit_front_ends
 from firmware_sim.replay import replay, spread_evenly
 from tests.bundles import ecg_like, make_bundle
 from tests.ptbxl_folder import database_row, write_record, write_tables
@@ -107,7 +107,7 @@ def test_parity_of_a_damaged_blob_exits_1_and_names_window_and_layer(bundle):
 def test_parity_of_fewer_windows_than_asked_for_is_no_parity(bundle, ptbxl):
     arguments = ["parity", bundle, "--dataset", "ptbxl", "--data", ptbxl, "--windows", "99"]
     text = refused(*arguments, "--engines", "tflm,host")
-    assert "99 windows must be compared, ptbxl has only 22" in text
+    assert "99 windows must be compared, the recordings have only 22" in text
 
 
 def test_damage_needs_a_layer_with_weights(bundle):
@@ -144,7 +144,7 @@ def test_a_broken_record_stops_the_replay(bundle, ptbxl, tmp_path):
     row = database_row(1, strat_fold="10")
     write_record(folder, row, gain="200.0(0)/mV", signal=ecg_like(1, n_leads=12))
     text = refused("replay", bundle, "--data", folder, "--out", tmp_path / "out")
-    assert "00001_lr.hea: adc_gain must be 1000.0, got 200.0" in text
+    assert "00001_lr.hea: counts per mV must be 1000, got 200" in text
 
 
 def test_records_are_spread_evenly():
@@ -155,7 +155,33 @@ def test_records_are_spread_evenly():
 
 
 def test_a_record_shorter_than_a_window_stops_the_replay(bundle, ptbxl):
-    dataset = open_dataset("ptbxl", ptbxl)
-    short = SimpleNamespace(open=lambda *_: replace(dataset.open("1", ["I"]), n_samples=999))
+    short = replace(open_dataset("ptbxl", ptbxl).open("1", ["I"]), n_samples=999)
     with pytest.raises(ValueError, match="one window of 1000 samples, got 999 in record 1"):
-        replay(load_bundle(bundle), short, ["1"], ENGINES["host"])
+        fit_front_ends(load_bundle(bundle), lambda *_: short, ["1"])
+
+
+def test_a_record_that_changes_during_the_replay_stops_it(bundle, ptbxl):
+    """The replay ends with an error, not with figures of other windows than it began with."""
+    whole = open_dataset("ptbxl", ptbxl).open("1", ["I"])
+    programme = fit_front_ends(load_bundle(bundle), lambda *_: whole, ["1"])
+    cut = replace(whole, n_samples=999)
+    with pytest.raises(ValueError, match=r"record 1 must give 1 windows, .* got 0"):
+        replay(programme, lambda *_: cut, ENGINES["host"])
+    louder = replace(whole, record=replace(whole.record, adc_gain=200.0))
+    with pytest.raises(ValueError, match="adc_gain must be 1000 as in the signal chain, got 200"):
+        replay(programme, lambda *_: louder, ENGINES["host"])
+
+
+def test_every_record_comes_through_the_door_of_the_protocol(bundle, ptbxl, tmp_path, monkeypatch):
+    opened = []
+    door = LeaveOneOut.open
+
+    def watched(protocol, record_id, role, leads=None):
+        opened.append((record_id, role))
+        return door(protocol, record_id, role, leads)
+
+    monkeypatch.setattr(LeaveOneOut, "open", watched)
+    result = call("replay", bundle, "--data", ptbxl, "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert {role for _, role in opened} == {"test", "unseen"}
+    assert {i for i, role in opened if role == "unseen"} == {"5", "11", "17"}

@@ -1,6 +1,7 @@
 """Every figure of a replay against cases small enough to work out by hand."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -33,6 +34,7 @@ def make_replay(rows, counts=None, counts_alone=None):
         labels_alone=labels,
         truth=np.array([[c in names.split() for c in SUPERCLASSES] for names in carried]),
         clean=np.array(clean),
+        quality=np.zeros(len(rows), np.int8),
         ages=np.array(ages, np.float64),
         instructions=counts,
         instructions_alone=counts_alone,
@@ -189,16 +191,67 @@ def test_a_filter_that_rejects_everything_has_no_accuracy():
     assert report.classifier.accuracy_without_filter.value == 0.5
 
 
-def test_only_records_without_superclass_leave_nothing_to_measure():
+# Ten records of four patients without a diagnosis: score, label, patient, grade (0 = none).
+UNDIAGNOSED = [
+    (10, NORM, "a", 1),
+    (20, NORM, "a", 1),
+    (130, MI, "a", 2),
+    (40, MI, "b", 1),
+    (150, MI, "b", 3),
+    (160, CD, "c", 3),
+    (70, NORM, "c", 0),
+    (180, NORM, "d", 2),
+    (90, CD, "d", 3),
+    (200, CD, "d", 0),
+]
+
+
+def undiagnosed_replay():
+    replay = make_replay([("", score, label, p) for score, label, p, _ in UNDIAGNOSED])
+    return replace(replay, quality=np.array([row[-1] for row in UNDIAGNOSED], np.int8))
+
+
+def test_of_undiagnosed_records_the_decisions_are_measured():
+    report = measure(undiagnosed_replay(), bare_bundle(THRESHOLD))
+    assert not report.mix.diagnosed
+    assert (report.mix.n_windows, report.mix.n_patients, report.mix.n_graded) == (10, 4, 8)
+    decisions = report.decisions
+    assert (decisions.rejected.value, decisions.rejected.n) == (0.5, 10)
+    assert decisions.rejected.low < 0.5 < decisions.rejected.high
+    by_grade = {g: (e.value, e.n, e.n_patients) for g, e in decisions.rejected_by_grade.items()}
+    assert by_grade == {"1": (0.0, 3, 2), "2": (1.0, 2, 2), "3": (2 / 3, 3, 3)}
+    without = {name: e.value for name, e in decisions.labels_without_filter.items()}
+    assert without == {"NORM": 0.4, "MI": 0.3, "STTC": 0.0, "CD": 0.3}
+    accepted = {name: (e.value, e.n) for name, e in decisions.labels_with_filter.items()}
+    assert accepted == {"NORM": (0.6, 5), "MI": (0.2, 5), "STTC": (0.0, 5), "CD": (0.2, 5)}
+    assert list(decisions.rejected_by_record) == [f"r{i}" for i in range(10)]
+    assert decisions.rejected_by_record["r2"].value == 1.0
+
+
+def test_the_interval_of_rejected_windows_is_over_patients():
+    rows = [("", 200 if p % 2 else 1, NORM, f"p{p}") for p in range(10) for _ in range(50)]
+    rejected = measure(make_replay(rows), bare_bundle(THRESHOLD)).decisions.rejected
+    assert (rejected.value, rejected.n, rejected.n_patients) == (0.5, 500, 10)
+    assert 0.5 < rejected.high - rejected.low < 0.7
+
+
+def test_without_grades_there_are_none(report):
+    assert report.decisions.rejected_by_grade == {}
+    assert report.mix.n_graded == 0
+
+
+def test_only_records_without_superclass_leave_no_accuracy_to_measure():
     report = measure(make_replay([("", 10, NORM)]), bare_bundle(THRESHOLD))
     assert (report.coverage.value, report.coverage.n) == (None, 0)
+    assert (report.decisions.rejected.value, report.decisions.rejected.low) == (0.0, 0.0)
     assert sum(map(sum, report.confusion.before)) == 0
     json.dumps(report.to_json(), allow_nan=False)
 
 
 def test_instructions_a_window_and_a_second():
-    counts = InstructionCounts((100.0, 100.0, 160.0, 120.0), (50.0, 0.0, 70.0, 0.0), 800.0, 400)
-    alone = InstructionCounts((0.0,) * 4, (50.0, 60.0, 70.0, 60.0), 800.0, 400)
+    gate, classifier = (100.0, 100.0, 160.0, 120.0), (50.0, 0.0, 70.0, 0.0)
+    counts = InstructionCounts(gate, classifier, 800.0, 400, 4.0)
+    alone = InstructionCounts((0.0,) * 4, (50.0, 60.0, 70.0, 60.0), 800.0, 400, 4.0)
     rows = [("NORM", score, NORM) for score in (1, 200, 1, 200)]
     instructions = measure(make_replay(rows, counts, alone), bare_bundle(THRESHOLD)).instructions
     assert (instructions.gate_median, instructions.gate_max) == (110.0, 160.0)

@@ -1,5 +1,9 @@
 """Own recordings through the firmware: the format they lie in does not matter."""
 
+import json
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -9,9 +13,10 @@ from datasets.convert import write_record
 from datasets.recordings import RecordInfo
 from firmware_sim.__main__ import app
 from firmware_sim.engines import ENGINES
-from firmware_sim.front_end import fit_front_end
-from firmware_sim.replay import replay
+from firmware_sim.front_end import fit_front_ends
+from firmware_sim.replay import CHUNK_LEN, replay
 from tests.bundles import ecg_like, make_bundle
+from tests.butqdb_folder import write_record as write_butqdb
 
 FS, SECONDS = 250, 25
 
@@ -37,9 +42,9 @@ def test_every_format_is_decided_alike(bundle, recordings):
     played = []
     for name in ("x.hea", "x.edf", "x.csv"):
         dataset = open_dataset("files", f"{recordings / name},leads=I")
-        fitted, remarks = fit_front_end(bundle, dataset, [name], None, None)
-        assert "250 Hz, 500 counts/mV, 0 mV at 20" in " ".join(remarks)
-        played.append(replay(fitted, dataset, [name], ENGINES["host"]))
+        programme = fit_front_ends(bundle, dataset.open, [name])
+        assert "250 Hz, 500 counts/mV, 0 mV at 20" in " ".join(programme.remarks)
+        played.append(replay(programme, dataset.open, ENGINES["host"]))
     first, *others = played
     assert len(first.scores) == SECONDS - 10 + 1
     for other in others:
@@ -60,3 +65,37 @@ def test_a_broken_recording_leaves_no_report(bundle, recordings, tmp_path):
         f"error: {dat}: must have 12500 bytes for 6250 samples of 1 leads in format 16, got 12499\n"
     )
     assert not out.exists()
+
+
+def test_the_report_of_an_own_recording_has_figures(bundle, recordings, tmp_path):
+    data = ["--dataset", "files", "--data", f"{recordings / 'x.csv'},leads=I"]
+    arguments = ["replay", str(bundle.path), *data, "--out", str(tmp_path), "--json"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    values = json.loads(result.stdout)
+    assert (values["n_skipped"], values["mix"]["n_windows"]) == (0, 16)
+    assert 0 <= values["decisions"]["rejected"]["value"] <= 1
+    shown = re.findall(r'data-key="[\w.]+">([^<]+)<', (tmp_path / "report.html").read_text())
+    assert "16" in shown
+    assert "n/a" not in shown
+
+
+def test_a_long_recording_is_read_in_parts(bundle, tmp_path):
+    """Half an hour at 1 kHz: never more than CHUNK_LEN samples of it at once."""
+    dataset = open_dataset("butqdb", write_butqdb(tmp_path, n_samples=1_800_000))
+    lengths = []
+
+    def open_record(record_id, leads):
+        reader = dataset.open(record_id, leads)
+
+        def read(start, stop):
+            lengths.append(stop - start)
+            return reader.read(start, stop)
+
+        return replace(reader, read=read)
+
+    programme = fit_front_ends(bundle, open_record, ["100001"], ["ECG"])
+    assert lengths == []  # the headers are enough to plan it
+    played = replay(programme, open_record, ENGINES["host"])
+    assert len(played) == 1791
+    assert lengths == [CHUNK_LEN] * 18

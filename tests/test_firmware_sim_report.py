@@ -51,9 +51,12 @@ def make_replay():
         labels_alone=labels,
         truth=np.eye(5, dtype=bool)[carried],
         clean=rng.random(N_WINDOWS) < 0.7,
+        quality=np.zeros(N_WINDOWS, np.int8),
         ages=rng.uniform(20, 90, N_WINDOWS),
-        instructions=InstructionCounts((2e6, 3e6, 4e6) * 40, (5e6,) * N_WINDOWS, 1e6, 9000),
-        instructions_alone=InstructionCounts((0.0,) * N_WINDOWS, (5e6,) * N_WINDOWS, 1e6, 9000),
+        instructions=InstructionCounts((2e6, 3e6, 4e6) * 40, (5e6,) * N_WINDOWS, 1e6, 9000, 90.0),
+        instructions_alone=InstructionCounts(
+            (0.0,) * N_WINDOWS, (5e6,) * N_WINDOWS, 1e6, 9000, 90.0
+        ),
     )
 
 
@@ -85,6 +88,11 @@ def write(folder, replay=None, bundle=None, opener=None):
     return page.read_text(), json.loads((folder / "report.json").read_text())
 
 
+def items_of(page):
+    """Return the plots in the page, as JSON."""
+    return re.search(r'id="items">(.*?)</script>', page, re.DOTALL)[1]
+
+
 def visible(page):
     """Return the page without its scripts."""
     return re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
@@ -95,15 +103,27 @@ def written(tmp_path_factory):
     return write(tmp_path_factory.mktemp("report"))
 
 
-def test_headline_figures_equal_report_json(written):
-    page, values = written
+def undiagnosed(grades=(0,)):
+    """Return the replay of records without a superclass, with windows of these grades."""
+    quality = np.resize(np.array(grades, np.int8), N_WINDOWS)
+    return replace(make_replay(), truth=np.zeros((N_WINDOWS, 5), bool), quality=quality)
+
+
+@pytest.mark.parametrize(
+    ("replay", "n_cards"),
+    [(make_replay(), 10), (undiagnosed(), 6), (undiagnosed([0, 1, 2, 3]), 9)],
+    ids=["diagnosed", "undiagnosed", "graded"],
+)
+def test_headline_figures_equal_report_json(replay, n_cards, tmp_path):
+    page, values = write(tmp_path, replay)
     shown = dict(re.findall(r'data-key="([\w.]+)">([^<]+)<', page))
-    cards = headlines(measure(make_replay(), bare_bundle(THRESHOLD), IMAGE))
+    cards = headlines(measure(replay, bare_bundle(THRESHOLD), IMAGE))
     assert list(shown) == [card.key for card in cards]
-    assert len(shown) == 10
+    assert len(shown) == n_cards
+    assert "n/a" not in shown.values()
     for key, text in shown.items():
         found = reduce(
-            lambda v, k: v and (v[int(k)] if k.isdigit() else v[k]), key.split("."), values
+            lambda v, k: v and (v[int(k)] if isinstance(v, list) else v[k]), key.split("."), values
         )
         number = found["value"] if isinstance(found, dict) else found
         printed = float(re.sub(r"[^\d.-]", "", html.unescape(text).replace("\u2212", "-")))
@@ -141,7 +161,7 @@ def test_equal_input_gives_equal_bytes(written, tmp_path):
 
 def test_every_plot_has_its_place_in_the_page(written):
     page, values = written
-    items = json.loads(re.search(r'id="items">(.*?)</script>', page, re.DOTALL)[1])
+    items = json.loads(items_of(page))
     targets = [item["target_id"] for item in items]
     assert targets[:2] == ["roc", "scores"]
     assert len(targets) == 2 + len(values["strips"])
@@ -173,10 +193,53 @@ def test_without_held_out_class_the_page_says_why(tmp_path):
     assert values["rejects"]["multi_label"]["true_rejects_unseen"]["value"] is None
 
 
-def test_records_without_superclass_alone_still_make_a_page(tmp_path):
-    replay = replace(make_replay(), truth=np.zeros((N_WINDOWS, 5), bool))
-    _, values = write(tmp_path, replay)
-    assert (values["coverage"]["value"], values["strips"]) == (None, [])
+def test_a_card_that_nothing_can_be_measured_for_is_left_out(tmp_path):
+    replay = replace(make_replay(), instructions=None, instructions_alone=None)
+    known = measure(replay, bare_bundle(THRESHOLD, hold_out=None))
+    assert [card.key for card in headlines(known)] == [
+        "coverage",
+        "classifier.accuracy_without_filter",
+        "classifier.accuracy_with_filter",
+        "classifier.gain_points",
+        "rejects.multi_label.false_rejects_clean",
+    ]
+
+
+def test_of_undiagnosed_records_the_page_says_what_was_decided(tmp_path):
+    page, values = write(tmp_path, undiagnosed())
+    text = visible(page)
+    assert "There is no diagnosis to compare with" in text
+    assert "Labels given" in text
+    for other in ("AUROC", "Accuracy of the diagnoses", "No figures of unseen windows"):
+        assert other not in text.split("What the figures mean")[0]
+    assert '<div id="roc">' not in page
+    assert "The other 100 records are in report.json" in text
+    assert len(values["decisions"]["rejected_by_record"]) == N_WINDOWS
+    titles = [strip["title"] for strip in values["strips"]]
+    assert titles[0] == "Accepted: a typical one"
+    assert len(titles) == 4
+    assert "truth" not in items_of(page)
+
+
+def test_of_graded_records_the_page_tells_the_grades_apart(tmp_path):
+    page, values = write(tmp_path, undiagnosed([1, 2, 3]))
+    assert "120 of the windows lie wholly in graded signal" in visible(page)
+    assert [s["title"] for s in values["strips"]] == [
+        f"Grade {grade}: {verdict}"
+        for grade in ("1, clean", "2, noisy", "3, unusable")
+        for verdict in ("accepted", "rejected")
+    ]
+    assert "graded 3, unusable" in items_of(page)
+    assert [label in items_of(page) for label in ("grade 1: clean", "all windows")] == [True, False]
+
+
+def test_no_window_passing_is_no_reason_for_an_empty_card(tmp_path):
+    nothing = {"accepted": np.zeros(N_WINDOWS, bool), "labels": np.full(N_WINDOWS, -1)}
+    replay = replace(undiagnosed(), **nothing)
+    page, values = write(tmp_path, replay)
+    assert values["decisions"]["rejected"]["value"] == 1.0
+    assert values["decisions"]["labels_with_filter"]["NORM"]["value"] is None
+    assert "Most frequent label" not in page
 
 
 def test_only_three_of_many_leads_are_drawn(tmp_path):

@@ -175,18 +175,19 @@ class HttpSource:
 
     def _follow(self, url: str, headers: dict[str, str]) -> urllib3.BaseHTTPResponse:
         """Return the answer to a GET after redirects, none of which leaves http or drops TLS."""
+        address = url
         for _ in range(REDIRECTS_MAX + 1):
             try:
                 response = self._pool.request(
                     "GET",
-                    url,
+                    address,
                     headers=headers,
                     preload_content=False,
                     redirect=False,
                     retries=False,
                 )
             except LocationValueError as error:
-                raise ValueError(f"{url}: must be an address on the web, got {error}") from error
+                raise ValueError(f"{url}: must lead to an address, got {error}") from error
             except SSLError as error:
                 if isinstance(error.args[0], ssl.SSLCertVerificationError):
                     raise OSError(f"{url}: must be safe to read over TLS, got {error}") from error
@@ -197,7 +198,7 @@ class HttpSource:
             if not target:
                 return response
             _give_back(response)
-            url = _allowed_redirect(url, target)
+            address = _allowed_redirect(address, target)
         raise ValueError(f"{url}: must be reached in {REDIRECTS_MAX} redirects, got one more")
 
     def _check_status(self, url: str, response: urllib3.BaseHTTPResponse) -> None:

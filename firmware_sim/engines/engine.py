@@ -17,13 +17,15 @@ class InstructionCounts:
     ----------
     gate, classifier : one entry a decision, of all that was done for it since the one before; a
         classifier that did not run counts 0.
-    chain_total, n_chain_frames : of the signal chain, over all frames.
+    chain_total, n_chain_frames, chain_s : of the signal chain, over all frames; how many those are,
+        and the seconds of ECG in them.
     """
 
     gate: tuple[float, ...]
     classifier: tuple[float, ...]
     chain_total: float
     n_chain_frames: int
+    chain_s: float
 
 
 class Engine(AbstractContextManager["Engine", None], Protocol):

@@ -222,6 +222,7 @@ class QemuEngine(ClosingEngine):
         blobs = {"filter": bundle.filter_blob, "classifier": bundle.classifier_blob}
         linked = blobs if with_classifier else {"filter": bundle.filter_blob}
         opened = linked if with_filter else {"classifier": bundle.classifier_blob}
+        self._fs = bundle.chain.fs
         self._n_leads = read_header(bundle.filter_blob).n_leads
         self._n_layers = {name: read_header(blob).n_layers for name, blob in opened.items()}
         self._gate_ticks: list[int] = []
@@ -298,6 +299,7 @@ class QemuEngine(ClosingEngine):
             classifier=tuple(map(count, self._classifier_ticks)),
             chain_total=count(self._chain_ticks),
             n_chain_frames=self._n_frames,
+            chain_s=self._n_frames / self._fs,
         )
 
     def profile(self) -> CoreProfile:
