@@ -40,14 +40,15 @@ bg_status bg_chain_check(const bg_chain_settings *settings, const int16_t *taps)
                        (uint64_t)settings->fs_sensor_mhz * settings->up ==
                            (uint64_t)settings->fs_model_mhz * settings->down;
     const bool leads = settings->n_leads >= 1 && settings->n_leads <= BG_LEADS_MAX;
-    const bool high_pass = settings->b0_q30 > 0 && settings->b0_q30 <= ONE_Q30 &&
-                           stable(settings->a1_q30, settings->a2_q30);
-    const bool notch = notch_b0 == 0 ? settings->notch_a1_q30 == 0
-                                     : notch_b0 > 0 && notch_b0 < ONE_Q30 &&
-                                           stable(settings->notch_a1_q30, 2 * notch_b0 - ONE_Q30);
+    const bool high_pass_runs = settings->b0_q30 > 0 && settings->b0_q30 <= ONE_Q30 &&
+                                stable(settings->a1_q30, settings->a2_q30);
+    const bool notch_runs =
+        notch_b0 == 0 ? settings->notch_a1_q30 == 0
+                      : notch_b0 > 0 && notch_b0 < ONE_Q30 &&
+                            stable(settings->notch_a1_q30, 2 * notch_b0 - ONE_Q30);
     const bool scale = settings->scale > 0 && settings->scale_shift >= 1 &&
                        settings->scale_shift <= 62;
-    return rates && leads && high_pass && notch && scale && resampler_runs(settings, taps)
+    return rates && leads && high_pass_runs && notch_runs && scale && resampler_runs(settings, taps)
                ? BG_OK : BG_ERR_CHAIN;
 }
 
@@ -65,13 +66,13 @@ size_t bg_chain_bytes(const bg_chain_settings *settings) {
 void bg_chain_open(bg_chain *chain, const bg_chain_settings *settings, const int16_t *taps,
                    void *memory) {
     bg_section *sections = memory;
-    const bool notch = settings->notch_b0_q30 != 0;
+    const bool has_notch = settings->notch_b0_q30 != 0;
     *chain = (bg_chain){
         .settings = settings,
         .taps = taps,
         .high_pass = sections,
-        .notch = notch ? sections + settings->n_leads : NULL,
-        .history = (void *)(sections + settings->n_leads * (notch ? 2U : 1U)),
+        .notch = has_notch ? sections + settings->n_leads : NULL,
+        .history = (void *)(sections + settings->n_leads * (has_notch ? 2U : 1U)),
         .n_history = history_length(settings),
     };
     bg_chain_reset(chain);
