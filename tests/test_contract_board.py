@@ -13,7 +13,8 @@ from export.boards import SOFT, board_names, load_board
 from export.device import image as images
 from export.device.image import FLASH_SECTIONS, OverBudget, build_image
 from firmware_sim.engines import ENGINES, open_engine
-from firmware_sim.parity import check_parity, dataset_recordings
+from firmware_sim.front_end import fit_front_ends
+from firmware_sim.parity import check_parity, check_programme
 from firmware_sim.replay import spread_evenly
 from tests.bundles import ecg_like, make_bundle
 
@@ -86,10 +87,10 @@ def test_parity_on_200_recorded_windows(ptbxl_dir, tmp_path, toolchain):
     """The whole matrix of boards, on real recordings, against TFLite Micro."""
     bundle = make_bundle(tmp_path / "b", dataset="ptbxl")
     dataset = open_dataset("ptbxl", str(ptbxl_dir), bundle.data.fs)
-    recordings = dataset_recordings(bundle, dataset, spread_evenly(dataset.record_ids(), 200))
+    programme = fit_front_ends(bundle, dataset.open, spread_evenly(dataset.record_ids(), 200))
     engines = {"tflm": ENGINES["tflm"]}
     engines |= {name: open_engine("qemu", name) for name in board_names()}
-    result = check_parity(bundle, recordings, engines, 200)
+    result = check_programme(programme, dataset.open, engines, 200)
     assert result.n_equal == dict.fromkeys(board_names(), 200)
     assert result.differences == ()
     assert 0 < result.n_rejected < 200
