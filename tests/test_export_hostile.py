@@ -118,6 +118,25 @@ def test_an_output_that_is_a_constant_is_refused():
     raise AssertionError("no draw has a constant")
 
 
+def test_a_bias_behind_the_last_channel_is_held_to_the_same_bound():
+    """Kernels sum channels in pairs, so an odd last one has a partner: found by the fuzzer."""
+    for seed in range(20):
+        data = CASES["conv"](np.random.default_rng(seed))
+        good = blobs.write_blob(read_graph(data), SignalChain(), 1, data, score=None)
+        header = np.frombuffer(good, HEADER, 1)[0]
+        layers = np.frombuffer(good, blobs.LAYER_DTYPE, header["n_layers"], header["layers"])
+        (index, *_) = np.flatnonzero(layers["op"] == Op.CONV)
+        tensors = np.frombuffer(good, blobs.TENSOR_DTYPE, header["n_tensors"], header["tensors"])
+        channels = int(tensors["channels"][layers["output"][index]])
+        if channels % 2:
+            bad = bytearray(good)
+            partner = int(layers["bias"][index]) + 4 * channels
+            bad[partner : partner + 4] = (-(2**31)).to_bytes(4, "little", signed=True)
+            assert status_of(blobs.seal(bytes(bad)), Role.CLASSIFIER) == 9
+            return
+    raise AssertionError("no draw has an odd number of channels")
+
+
 def test_the_undamaged_blob_opens():
     blob = aligned_blob(GOOD)
     native().check_blob(blob, Role.GATE, "the good one")

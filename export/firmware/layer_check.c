@@ -149,7 +149,7 @@ static bg_status check_bias(const bg_blob_header *header, const view *v) {
         return BG_ERR_RANGE;
     }
     const int32_t *bias = (const void *)((const uint8_t *)header + v->layer->bias);
-    for (uint32_t c = 0; c < v->out->channels; c++) {
+    for (uint32_t c = 0; c < n; c++) { /* the kernels sum in pairs: the last one's partner too */
         if (bias[c] > BIAS_MAX || bias[c] < -BIAS_MAX) {
             return BG_ERR_LAYER;
         }
