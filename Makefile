@@ -155,7 +155,8 @@ lint-c: ## cppcheck and clang-tidy over the firmware; docs/misra.md has the devi
 
 FUZZ := build/fuzz
 SECONDS := 60
-fuzz: .venv/.stamp ## hostile model blobs through the runtime under the sanitizers, for SECONDS
+SEED := 1
+fuzz: .venv/.stamp ## hostile model blobs through the runtime under the sanitizers, for SECONDS, from SEED
 	@$(FUNCTIONS)
 	mkdir -p $(FUZZ)/corpus
 	if ! printf 'int LLVMFuzzerTestOneInput(void) { return 0; }' | clang -fsanitize=fuzzer -x c -o /dev/null - 2>/dev/null; then
@@ -168,7 +169,7 @@ fuzz: .venv/.stamp ## hostile model blobs through the runtime under the sanitize
 		run clang -std=gnu11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
 			-Wall -Wextra -Werror -Wno-unknown-pragmas -DBG_$${kernels^^} -I$(C_FIRMWARE) -o $(FUZZ)/$$kernels \
 			tests/fuzz/fuzz_blob.c $(C_RUNTIME)
-		run $(FUZZ)/$$kernels -max_total_time=$$(($(SECONDS) / 2)) -timeout=20 -rss_limit_mb=2048 \
+		run $(FUZZ)/$$kernels -seed=$(SEED) -max_total_time=$$(($(SECONDS) / 2)) -timeout=20 -rss_limit_mb=2048 \
 			-max_len=4096 -artifact_prefix=$(FUZZ)/ -verbosity=0 -print_final_stats=1 \
 			$(FUZZ)/corpus $(wildcard tests/fuzz/corpus) $(FUZZ)/seeds
 	done
