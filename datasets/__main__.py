@@ -23,7 +23,7 @@ from .physionet.report import (
 )
 from .protocol_table import DISEASES, protocol_rows, protocol_text
 
-app = App("Recordings: which data sets there are, and a look at one record.")
+app = App("Recordings: fetch and verify, look at, convert, and split them.")
 
 
 @app.command("list")
@@ -32,8 +32,8 @@ def list_datasets(as_json: JsonOption = False) -> None:
 
     Examples
     --------
-      python -m datasets list
-      python -m datasets list --json
+    python -m datasets list
+    python -m datasets list --json
     """
     cards = [
         {
@@ -79,9 +79,9 @@ def fetch_dataset(
 
     Examples
     --------
-      python -m datasets fetch ptbxl --dest ~/ptbxl
-      python -m datasets fetch ptbxl --dest ~/ptbxl --fs both --jobs 4
-      python -m datasets fetch mitdb --dest ~/mitdb --base-url /media/usb/mitdb
+    python -m datasets fetch ptbxl --dest ~/ptbxl
+    python -m datasets fetch ptbxl --dest ~/ptbxl --fs both --jobs 4
+    python -m datasets fetch mitdb --dest ~/mitdb --base-url /media/usb/mitdb
     """
     layout = layout_of(name)
     rates = layout.chosen_rates(fs)
@@ -111,8 +111,8 @@ def verify_dataset(
 
     Examples
     --------
-      python -m datasets verify ptbxl ~/ptbxl
-      python -m datasets verify butqdb ~/butqdb --json
+    python -m datasets verify ptbxl ~/ptbxl
+    python -m datasets verify butqdb ~/butqdb --json
     """
     layout = layout_of(name)
     verified = verify(layout, folder, None if fs is None else layout.chosen_rates(fs))
@@ -146,10 +146,10 @@ def show(
 
     Examples
     --------
-      python -m datasets show synthetic 00003 --out build/record.png
-      python -m datasets show ptbxl 1 --data DIR --leads I,II,V5 --out build/record.html
-      python -m datasets show butqdb 100001 --data DIR --start 3600 --out build/hour1.png
-      python -m datasets show synthetic 00000 --fault muscle --snr 0 --out build/muscle.png
+    python -m datasets show synthetic 00003 --out build/record.png
+    python -m datasets show ptbxl 1 --data DIR --leads I,II,V5 --out build/record.html
+    python -m datasets show butqdb 100001 --data DIR --start 3600 --out build/hour1.png
+    python -m datasets show synthetic 00000 --fault muscle --snr 0 --out build/muscle.png
     """
     check_suffix(out)
     dataset = open_dataset(name, data, fs, cache)
@@ -183,8 +183,8 @@ def convert(
 
     Examples
     --------
-      python -m datasets convert mitdb 100 --data DIR --out build/100.edf
-      python -m datasets convert files watch.csv --data watch.csv,fs=250,units=uV --out build/w.hea
+    python -m datasets convert mitdb 100 --data DIR --out build/100.edf
+    python -m datasets convert files watch.csv --data watch.csv,fs=250,units=uV --out build/w.hea
     """
     from .convert import write_record
 
@@ -226,8 +226,8 @@ def protocol(
 
     Examples
     --------
-      python -m datasets protocol ptbxl --data DIR
-      python -m datasets protocol ptbxl --data DIR --hold-out HYP --rehearsal --json
+    python -m datasets protocol ptbxl --data DIR
+    python -m datasets protocol ptbxl --data DIR --hold-out HYP --rehearsal --json
     """
     dataset = open_dataset(name, data, fs, cache)
     chosen = (hold_out,) if hold_out else DISEASES

@@ -53,7 +53,7 @@ def open_ptbxl(data: str | Path | None, fs: float, cache: str | Path | None) -> 
     ValueError : `data` is not a PTB-XL folder, or its CSV breaks a rule.
     """
     if data is None:
-        raise ValueError("ptbxl needs its folder, the one that holds ptbxl_database.csv")
+        raise ValueError("ptbxl needs its folder as data, the one that holds ptbxl_database.csv")
     data = Path(data)
     csv_digest = digest(VERSION, *(_sha256(data / name) for name in (DATABASE_CSV, STATEMENTS_CSV)))
     folder = cache_folder(f"ptbxl-{fs:g}hz", data, cache)

@@ -40,7 +40,9 @@ def open_wfdb_folder(
     ValueError : `data` is not given, or none of the records is in it.
     """
     if data is None:
-        raise ValueError(f"{card.name} needs its folder, the one that holds {listed[0].where}.hea")
+        raise ValueError(
+            f"{card.name} needs its folder as data, the one that holds {listed[0].where}.hea"
+        )
     root = Path(data)
     headers: dict[str, WfdbRecord] = {}
     unreadable: dict[str, str] = {}

@@ -147,10 +147,11 @@ class Native:
         return self.ffi.cast(f"{ctype} *", array.ctypes.data)
 
     def struct_sizes(self) -> dict[str, int]:
-        """Return the C sizes of the structures that `export.blob` writes, in bytes."""
-        sizes = self.ffi.new("uint32_t[5]")
+        """Return the C sizes of the structures that the export writes or plans for, in bytes."""
+        names = ("header", "tensor", "layer", "chain", "pipeline", "stream_tensor", "stream_pool")
+        sizes = self.ffi.new("uint32_t[]", len(names))
         self.lib.bgh_sizes(sizes)
-        return dict(zip(("header", "tensor", "layer", "chain", "pipeline"), sizes, strict=True))
+        return dict(zip(names, sizes, strict=True))
 
     def check_blob(self, blob: npt.NDArray[np.uint8], role: Role, what: str) -> None:
         """Raise `FirmwareError` unless the firmware would run `blob`; `what` names it."""

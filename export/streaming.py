@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from .arena import Block, Piece, fit_scratch, lifetimes, most_at_once, place, plan_arena
-from .layers import Graph, Layer, Op, Tensor
+from .layers import Graph, Layer, Op
 
 SLIDING = frozenset({Op.CONV, Op.DEPTHWISE_CONV, Op.AVERAGE_POOL, Op.MAX_POOL, Op.STRIDED_SLICE})
 """Operators whose output column i sees a run of input columns that begins at i * stride + begin."""
@@ -265,7 +265,8 @@ def _draft(graph: Graph, strides: Mapping[int, int], hop_len: int, pace: _Pace) 
             if layer.op == Op.MEAN:
                 per_hop = hop_len // strides[source]
                 frames = graph.tensors[graph.input].width + delays[graph.input]
-                carry = _lag(frames // strides[source], row, graph.tensors[source])
+                # Behind by what is cropped from the window's end; `bg_stream_lag` in C.
+                carry = frames // strides[source] - row.delay - graph.tensors[source].width
                 rows[layer.output] = StreamTensor(block=_block(per_hop))
             else:
                 carry = _reach_back(layer, delays, source)
@@ -316,15 +317,6 @@ def _reach_back(layer: Layer, delays: Mapping[int, int], source: int) -> int:
     """Return how far before the new columns of `source` a layer begins to read; may be negative."""
     reach = reach_of(layer)
     return delays[layer.output] * reach.stride - delays[source] - reach.begin
-
-
-def _lag(passed: int, row: StreamTensor, tensor: Tensor) -> int:
-    """Return how many columns a mean stays behind its input, as many as come at a time.
-
-    `passed` columns have come when window 0 ends. Where the network crops columns from the window's
-    end, the mean would be over too early.
-    """
-    return (passed - row.delay - tensor.width) // row.columns * row.columns
 
 
 def _block(columns_per_hop: int) -> int:

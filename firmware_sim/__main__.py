@@ -47,7 +47,9 @@ from .parity import (
 )
 from .replay import spread_evenly
 
-app = App("Replay recordings through the firmware, and prove that every engine decides alike.")
+app = App(
+    "Replay recordings through the firmware, prove parity, count what a bundle costs on a board."
+)
 
 BundleArgument = Annotated[Path, typer.Argument(help="Bundle, build/NAME.")]
 DatasetOption = Annotated[str | None, typer.Option(help=f"Data set: {', '.join(DATASETS)}.")]
@@ -112,37 +114,33 @@ def replay(
     from .measures import measure
     from .replay import replay as play
 
+    emulated, opener = load_board(board), open_engine(engine, board)  # before test is opened
     loaded = load_bundle(bundle)
     opened = _open(loaded, dataset, data, cache)
     protocol = _protocol(loaded, opened, split)
     record_ids = spread_evenly(_of_splits(protocol, split), records)
     open_record = _door(protocol)
     programme = _programme(loaded, open_record, record_ids, leads, mains)
-    n_skipped = len(programme.skipped)
-    played = play(programme, open_record, open_engine(engine, board))
+    played = play(programme, open_record, opener)
     image = _image(programme.bundle, board)
-    figures = measure(played, programme.bundle, image, seed)
-    provenance = reports.Provenance(
+    figures = measure(played, programme.bundle, emulated, image, seed)
+    origin = reports.Provenance(
         dataset=opened.name,
         source=opened.source,
         split=split,
+        leads=programme.leads,
         engine=f"{engine} ({board})" if engine == "qemu" else engine,
         command=shlex.join(["python", "-m", "firmware_sim", *sys.argv[1:]]),
         n_listed=opened.n_listed,
         n_absent=opened.n_absent,
-        n_skipped=n_skipped,
+        n_skipped=len(programme.skipped),
         notes=(*programme.remarks, *_notes(loaded, opened, split, image)),
     )
     page = reports.write_report(
-        figures,
-        played,
-        programme.bundle,
-        provenance,
-        lambda record_id: open_record(record_id, programme.leads),
-        out,
+        figures, played, programme.bundle, origin, lambda i: open_record(i, programme.leads), out
     )
     if as_json:
-        print_json({"report": str(page), "n_skipped": n_skipped, **figures.to_json()})
+        print_json({"report": str(page), "n_skipped": origin.n_skipped, **figures.to_json()})
         return
     for card in reports.headlines(figures):
         print(f"{card.title:<42} {card.text:>10}   {' '.join(card.beside)}")

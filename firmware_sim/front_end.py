@@ -172,10 +172,9 @@ def _read_headers(
                 available.update(dict.fromkeys(error.available))
             advance()
     if not headers:
-        there = f"there are {', '.join(available)}" if available else "there is no record"
+        have = f" with {', '.join(available)}" if available else ""
         raise ValueError(
-            f"leads must be in one of the {len(record_ids)} records at least, "
-            f"got {', '.join(leads)}; {there}"
+            f"lead {', '.join(leads)} must be in one record at least, got {len(record_ids):,}{have}"
         )
     return headers, tuple(skipped)
 

@@ -4,21 +4,22 @@ The definitions, in the words the report prints, are `DEFINITIONS`.
 """
 
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from datasets import SUPERCLASSES
-from datasets.records import BoolArray, FloatArray, Int64Array
+from datasets.records import BoolArray, Int64Array
+from export.blob import read_header
+from export.boards import Board
 from export.bundle import Bundle
+from export.device.image import FirmwareImage
 
 from .bootstrap import Estimate, PatientBootstrap, Ranking
 from .engines import InstructionCounts
 from .replay import Replay
 
 N_RESAMPLES = 1000
-ESTIMATE_CLOCK_HZ = 64_000_000
-ESTIMATE_CYCLES_PER_INSTRUCTION = 1.0
 AGAINST = ("all", "norm", "abnormal")
 VARIANTS = ("multi_label", "single_label")
 GRADES = {1: "clean", 2: "noisy", 3: "unusable"}
@@ -57,23 +58,10 @@ DEFINITIONS = {
     "Age": "Patient age as a score is a baseline that has not seen the ECG; windows without an age "
     "are left out of it.",
     "Instructions": "Counted on the emulated core, exactly repeatable. Milliseconds and load are "
-    "an estimate: one instruction a cycle at 64 MHz, which flash wait states and branches exceed.",
+    "an estimate at the board's clock and assumed cycles an instruction; flash wait states and "
+    "branches cost more.",
 }
 """What every figure means, in plain words."""
-
-
-class ImageSizes(Protocol):
-    """What `measure` needs of a `FirmwareImage`."""
-
-    @property
-    def flash_bytes(self) -> int:
-        """Flash the image takes."""
-        ...
-
-    @property
-    def ram_bytes(self) -> int:
-        """RAM the image takes, with the stack."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +172,8 @@ class Instructions:
 
     Parameters
     ----------
-    gate_median, gate_max : a window.
+    gate_per_decision : at every hop, once it runs; gate_max : the costliest decision, which along
+        the stream is a first one.
     classifier_median, classifier_max : a window that was diagnosed; None where none was.
     chain_per_sample, chain_per_window : of the signal chain, a frame of all leads and a window.
     per_ecg_second : everything, for a second of ECG at the bundle's hop and the replay's coverage.
@@ -193,19 +182,19 @@ class Instructions:
         `estimate_cycles_per_instruction`; load is the busy share of the core.
     """
 
-    gate_median: float
+    gate_per_decision: float
     gate_max: float
     classifier_median: float | None
     classifier_max: float | None
-    chain_per_sample: float | None
-    chain_per_window: float | None
-    per_ecg_second: float | None
+    chain_per_sample: float
+    chain_per_window: float
+    per_ecg_second: float
     per_ecg_second_without_filter: float | None
     estimate_clock_hz: int
     estimate_cycles_per_instruction: float
     gate_ms_estimate: float
     classifier_ms_estimate: float | None
-    load_estimate: float | None
+    load_estimate: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +249,8 @@ class SimulationReport:
 def measure(
     replay: Replay,
     bundle: Bundle,
-    image: ImageSizes | None = None,
+    board: Board,
+    image: FirmwareImage | None = None,
     seed: int = 0,
     n_resamples: int = N_RESAMPLES,
 ) -> SimulationReport:
@@ -269,6 +259,7 @@ def measure(
     Parameters
     ----------
     replay : decisions beside truth; bundle : what was replayed.
+    board : whose clock the estimates of time assume.
     image : sizes of the firmware image, where one was built.
     seed, n_resamples : of the patient bootstrap.
     """
@@ -294,7 +285,7 @@ def measure(
         separations=_separations(replay, groups, bootstrap),
         classifier=_classifier_rates(replay, bundle, groups, bootstrap),
         confusion=_confusion(replay, bundle, groups),
-        instructions=_instructions(replay, bundle),
+        instructions=_instructions(replay, bundle, board),
         memory=Memory(
             flash_bytes=None if image is None else image.flash_bytes,
             ram_bytes=None if image is None else image.ram_bytes,
@@ -445,41 +436,50 @@ def _confusion(replay: Replay, bundle: Bundle, groups: Groups) -> Confusion:
     return Confusion(groups.row_names, (*bundle.classes, "rejected"), **tables)
 
 
-def _instructions(replay: Replay, bundle: Bundle) -> Instructions | None:
+def _instructions(replay: Replay, bundle: Bundle, board: Board) -> Instructions | None:
     counts, alone = replay.instructions, replay.instructions_alone
     if counts is None:
         return None
-    gate, classifier = np.array(counts.gate), np.array(counts.classifier)
+    classifier = np.array(counts.classifier)
     ran = classifier[classifier > 0]
-    per_sample = counts.chain_total / counts.n_chain_frames if counts.n_chain_frames else None
-    cycle_ms = 1000 * ESTIMATE_CYCLES_PER_INSTRUCTION / ESTIMATE_CLOCK_HZ
+    gate = _gate_per_decision(counts, bundle)
     per_second = _per_ecg_second(counts, bundle)
     classifier_median = float(np.median(ran)) if len(ran) else None
     return Instructions(
-        gate_median=float(np.median(gate)),
-        gate_max=float(gate.max()),
+        gate_per_decision=gate,
+        gate_max=max(counts.gate),
         classifier_median=classifier_median,
         classifier_max=float(ran.max()) if len(ran) else None,
-        chain_per_sample=per_sample,
-        chain_per_window=None
-        if per_sample is None
-        else counts.chain_total / counts.chain_s * bundle.data.window_s,
+        chain_per_sample=counts.chain_total / counts.n_chain_frames,
+        chain_per_window=counts.chain_total / counts.chain_s * bundle.data.window_s,
         per_ecg_second=per_second,
         per_ecg_second_without_filter=None if alone is None else _per_ecg_second(alone, bundle),
-        estimate_clock_hz=ESTIMATE_CLOCK_HZ,
-        estimate_cycles_per_instruction=ESTIMATE_CYCLES_PER_INSTRUCTION,
-        gate_ms_estimate=float(np.median(gate)) * cycle_ms,
-        classifier_ms_estimate=None if classifier_median is None else classifier_median * cycle_ms,
-        load_estimate=None if per_second is None else per_second * cycle_ms / 1000,
+        estimate_clock_hz=board.clock_hz,
+        estimate_cycles_per_instruction=board.cycles_per_instruction,
+        gate_ms_estimate=board.milliseconds(gate),
+        classifier_ms_estimate=None
+        if classifier_median is None
+        else board.milliseconds(classifier_median),
+        load_estimate=board.milliseconds(per_second) / 1000,
     )
 
 
-def _per_ecg_second(counts: InstructionCounts, bundle: Bundle) -> float | None:
+def _gate_per_decision(counts: InstructionCounts, bundle: Bundle) -> float:
+    """Return what the filter takes at every hop, once it runs.
+
+    Along the stream it works on every sample alike, so that what it took is shared out over the
+    time played: the first window of a recording is ten hops of work, and short recordings have no
+    other. On whole windows every decision costs the same.
+    """
+    if read_header(bundle.filter_blob).stream_step:
+        return sum(counts.gate) / counts.chain_s * bundle.data.hop_s
+    return float(np.median(counts.gate))
+
+
+def _per_ecg_second(counts: InstructionCounts, bundle: Bundle) -> float:
     """Return the instructions one second of ECG takes; a rejected window has no classifier run."""
-    if not counts.n_chain_frames:
-        return None
-    windows: FloatArray = np.array(counts.gate) + np.array(counts.classifier)
-    return float(windows.mean() / bundle.data.hop_s + counts.chain_total / counts.chain_s)
+    decision = _gate_per_decision(counts, bundle) + float(np.mean(counts.classifier))
+    return decision / bundle.data.hop_s + counts.chain_total / counts.chain_s
 
 
 def _unseen_missing(groups: Groups, hold_out: str | None) -> str | None:

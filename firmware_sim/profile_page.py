@@ -74,7 +74,7 @@ def _instruction_table(profile: Profile) -> Table:
     add("every window accepted", "", "", total)
     table.caption = (
         f"Counted over {profile.n_decisions} decisions, {profile.n_accepted} accepted. Estimates: "
-        f"{board.clock_hz / 1e6:g} MHz, {board.cycles_per_instruction:g} cycles an instruction "
+        f"{board.clock_hz / 1e6:g} MHz, {board.cycles_per_instruction} cycles an instruction "
         f"assumed. {_energy(profile)}"
     )
     return table

@@ -38,7 +38,7 @@ class Provenance:
     Parameters
     ----------
     dataset, source : name of the data set; its citation and licence.
-    split : records replayed, None = all of them.
+    split : records replayed, None = all of them; leads : of them, as the recordings name them.
     engine : what ran the firmware.
     command : the command line that repeats it.
     n_listed, n_absent : records the data set lists, and those of them not on this disk.
@@ -50,6 +50,7 @@ class Provenance:
     dataset: str
     source: str
     split: str | None
+    leads: tuple[str, ...]
     engine: str
     command: str
     n_listed: int
@@ -194,9 +195,9 @@ def _cost_headlines(report: SimulationReport) -> list[Headline]:
         classifier = counted.classifier_median
         cards.append(
             Headline(
-                "instructions.gate_median",
-                "Instructions for the filter, a window",
-                whole(counted.gate_median),
+                "instructions.gate_per_decision",
+                "Instructions for the filter, a decision",
+                whole(counted.gate_per_decision),
                 ("the classifier never ran",)
                 if classifier is None
                 else (f"{whole(classifier)} for the classifier,", "where it runs"),

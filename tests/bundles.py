@@ -18,8 +18,8 @@ from tests.networks import small_network
 RULE = "squared_distance"
 
 
-def bare_bundle(threshold, hold_out="HYP", leads=("I",)):
-    """Return a bundle without networks, for what only reads its manifest."""
+def bare_bundle(threshold, hold_out="HYP", leads=("I",), stream_step=0):
+    """Return a bundle without networks, for what reads its manifest and headers."""
     data = DataSettings("synthetic", None, leads, hold_out)
     fitted = {"value": threshold, "alpha": 0.05, "n_calibration": 400}
     return Bundle(
@@ -36,11 +36,20 @@ def bare_bundle(threshold, hold_out="HYP", leads=("I",)):
         chain=data.chain,
         classes=data.classes,
         filter_tflite=b"",
-        filter_blob=b"",
+        filter_blob=bare_blob(stream_step),
         classifier_tflite=b"",
         classifier_blob=b"",
         golden=Golden(*[np.zeros(0)] * 5),
     )
+
+
+def bare_blob(stream_step):
+    """Return a blob without layers, of as little as `read_header` needs."""
+    header = np.zeros(1, blobs.HEADER_DTYPE)
+    header["tensors"], header["n_tensors"] = header.nbytes, 1
+    header["chain"]["up"] = 1
+    header["stream_step"] = stream_step
+    return header.tobytes() + bytes(blobs.TENSOR_DTYPE.itemsize)
 
 
 def ecg_like(seed, n_samples=1000, n_leads=1):

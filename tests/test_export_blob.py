@@ -11,6 +11,7 @@ from export.native import STATUS_TEXT, FirmwareError, Role, aligned_blob, native
 from export.pipeline import run_network
 from export.score_rules import SCORE_RULES
 from export.signal_chain import SETTINGS_DTYPE, SignalChain
+from export.streaming import POOL_HEADER_BYTES
 from tests.networks import run_tflm, small_network
 
 RULE = SCORE_RULES["squared_distance"]
@@ -58,6 +59,8 @@ def test_python_and_c_lay_structures_out_alike():
     assert sizes["tensor"] == blobs.TENSOR_DTYPE.itemsize
     assert sizes["layer"] == blobs.LAYER_DTYPE.itemsize
     assert sizes["chain"] == SETTINGS_DTYPE.itemsize
+    assert sizes["stream_tensor"] == blobs.STREAM_DTYPE.itemsize
+    assert sizes["stream_pool"] == POOL_HEADER_BYTES
 
 
 @pytest.mark.parametrize("classifier", [False, True])

@@ -1,5 +1,7 @@
 """Blobs nobody should run: each kind of damage has its own code, whatever the draw."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,9 +11,10 @@ from export import blob as blobs
 from export.graph import read_graph
 from export.layers import Op
 from export.native import STATUS_TEXT, FirmwareError, Role, aligned_blob, native
-from export.pipeline import Pipeline
+from export.pipeline import Pipeline, trace_network
 from export.signal_chain import SignalChain
 from tests.kernel_cases import CASES
+from tests.streamable import Builder
 from tests.test_export_blob import changed, changed_row, make_blob, status_of
 
 GOOD = make_blob()
@@ -135,6 +138,49 @@ def test_a_bias_behind_the_last_channel_is_held_to_the_same_bound():
             assert status_of(blobs.seal(bytes(bad)), Role.CLASSIFIER) == 9
             return
     raise AssertionError("no draw has an odd number of channels")
+
+
+def convolution(**fields):
+    """Return the blob of one convolution, 1 -> 3 channels of 3 taps, as a classifier."""
+    b = Builder(np.random.default_rng(0), 40, 1)
+    graph = b.finish(b.conv(0, 3, 3, **fields))
+    tensors = (graph.tensors[0], replace(graph.tensors[1], width=1))
+    graph = replace(graph, tensors=tensors)
+    return blobs.write_blob(graph, SignalChain(), 1, b"", score=None)
+
+
+def test_weights_that_are_not_aligned_are_refused():
+    """The DSP kernels load them by double words, which fault on a Cortex-M where unaligned."""
+    weights = int(first_layer(convolution())["weights"])
+    for offset in (1, 2, 3):
+        bad = changed_row(convolution(), "layers", 0, "weights", weights + offset)
+        assert status_of(bad, Role.CLASSIFIER) == 7
+
+
+@pytest.mark.parametrize("bias", [-(2**31), 2**29 + 1, 2**31 - 1])
+@pytest.mark.parametrize("channel", [0, 3])
+def test_a_bias_that_could_overflow_is_refused(bias, channel):
+    """Channel 3 is what fills up an odd number of channels: it is summed as well."""
+    blob = bytearray(convolution())
+    np.frombuffer(blob, "<i4", 4, int(first_layer(blob)["bias"]))[channel] = bias
+    assert status_of(blobs.seal(bytes(blob)), Role.CLASSIFIER) == 9
+
+
+def test_weights_behind_the_last_tap_count_for_nothing():
+    """A host's kernel read up to three bytes of its stack there, times weights that are 0."""
+    good = convolution(dilation=2)
+    blob, first = bytearray(good), int(first_layer(good)["weights"])
+    for pad in (3, 7):  # the fourth tap of channels 0 and 1
+        assert blob[first + pad] == 0
+        blob[first + pad] = 127
+    x = np.random.default_rng(0).integers(-128, 128, (40, 1), dtype=np.int8)
+    traces = [trace_network(b, Role.CLASSIFIER, x) for b in (good, blobs.seal(bytes(blob)))]
+    np.testing.assert_array_equal(*traces)
+
+
+def first_layer(blob):
+    header = np.frombuffer(blob, HEADER, 1)[0]
+    return np.frombuffer(blob, blobs.LAYER_DTYPE, 1, header["layers"])[0]
 
 
 def test_the_undamaged_blob_opens():

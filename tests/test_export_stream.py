@@ -144,7 +144,7 @@ def test_a_hop_that_is_no_multiple_of_the_stride_cannot_stream():
 
 @settings(max_examples=200)
 @given(data=st.data())
-def test_an_altered_stream_plan_is_refused_or_runs_inside_its_memory(data):
+def test_an_altered_stream_plan_is_refused_or_gives_the_same_scores(data):
     """Any field of any row, sealed with a true CRC: a code of its own, never a fault."""
     graph, hop_len = random_network(data.draw(st.integers(0, 40)))
     blob = bytearray(gate_blob(graph, hop_len, plan_stream(graph, hop_len)))
@@ -162,7 +162,32 @@ def test_an_altered_stream_plan_is_refused_or_runs_inside_its_memory(data):
     status = native().lib.bgh_blob_check(native().pointer(aligned, "void"), aligned.size, 0)
     assert status in (0, 18, 19)
     if status == 0:
-        decide(sealed, counts(0, 500, graph.tensors[graph.input].channels))
+        x = counts(0, 500, graph.tensors[graph.input].channels)
+        assert decide(sealed, x) == decide(gate_blob(graph, hop_len), x)
+
+
+def test_columns_renewed_behind_a_layer_that_does_not_read_them_are_refused():
+    """They would never be renewed, and every score would be made of the zeros of the start."""
+    graph = deep_svdd(*DEFAULT)
+    blob = bytearray(gate_blob(graph, 100, plan_stream(graph, 100)))
+    header = np.frombuffer(blob, blobs.HEADER_DTYPE, 1)[0]
+    rows = np.frombuffer(blob, blobs.STREAM_DTYPE, header["n_tensors"], header["stream"])
+    assert rows["carry"][graph.input] > 0
+    rows["last_reader"][graph.input] += 1
+    aligned = aligned_blob(blobs.seal(bytes(blob)))
+    assert native().lib.bgh_blob_check(native().pointer(aligned, "void"), aligned.size, 0) == 19
+
+
+@pytest.mark.parametrize(("hop_len", "n_cropped"), [(257, 1), (257, 3), (262, 140), (100, 7)])
+def test_a_mean_over_cropped_columns_ends_where_its_window_does(hop_len, n_cropped):
+    """A hop of a prime number of columns has blocks of one: the next one ends in the same step."""
+    b = Builder(np.random.default_rng(0), 700, 1)
+    cropped = b.crop(b.conv(0, 4, 3), 0, n_cropped)
+    graph = b.finish(b.dense(b.mean(cropped), 4))
+    x = counts(1, 700 + 4 * hop_len, 1)
+    expected = decide(gate_blob(graph, hop_len), x)
+    for step in (None, hop_len):
+        assert decide(gate_blob(graph, hop_len, plan_stream(graph, hop_len, step)), x) == expected
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from datasets import SUPERCLASSES
+from export.boards import load_board
 from firmware_sim.bootstrap import PatientBootstrap, ranking_metrics
 from firmware_sim.engines import InstructionCounts
 from firmware_sim.measures import group_windows, measure
@@ -15,6 +16,7 @@ from firmware_sim.replay import Replay
 from tests.bundles import bare_bundle
 
 THRESHOLD = 100
+BOARD = load_board("qemu-m4")
 NORM, MI, STTC, CD = range(4)  # the classifier's classes where HYP is held out
 
 
@@ -57,7 +59,7 @@ ROWS = [
 
 @pytest.fixture(scope="module")
 def report():
-    return measure(make_replay(ROWS), bare_bundle(THRESHOLD))
+    return measure(make_replay(ROWS), bare_bundle(THRESHOLD), BOARD)
 
 
 def test_windows_are_sorted_into_groups():
@@ -157,7 +159,7 @@ def test_json_has_no_nan_and_every_rate_its_n(report):
 )
 def test_a_filter_that_always_or_never_knows(scores, auroc):
     rows = [("NORM", 10 * i + 10, NORM) for i in range(5)] + [("HYP", s, NORM) for s in scores]
-    report = measure(make_replay(rows), bare_bundle(THRESHOLD))
+    report = measure(make_replay(rows), bare_bundle(THRESHOLD), BOARD)
     assert report.separations[0].score.auroc.value == auroc
     assert report.rejects["multi_label"].true_rejects_unseen.value == auroc
     assert report.rejects["multi_label"].false_rejects_clean.value == 0.0
@@ -165,7 +167,7 @@ def test_a_filter_that_always_or_never_knows(scores, auroc):
 
 def test_a_useless_filter_is_at_chance():
     rows = [("NORM", 50, NORM)] * 6 + [("HYP", 50, NORM)] * 3
-    report = measure(make_replay(rows), bare_bundle(THRESHOLD))
+    report = measure(make_replay(rows), bare_bundle(THRESHOLD), BOARD)
     score = report.separations[0].score
     assert (score.auroc.value, score.auroc.low, score.auroc.high) == (0.5, None, None)
     assert score.auprc.value == pytest.approx(score.base_rate) == pytest.approx(1 / 3)
@@ -174,7 +176,7 @@ def test_a_useless_filter_is_at_chance():
 
 @pytest.mark.parametrize("hold_out", [None, "HYP"])
 def test_without_unseen_windows_their_rates_are_null_and_the_report_says_why(hold_out):
-    report = measure(make_replay(ROWS[:6]), bare_bundle(THRESHOLD, hold_out))
+    report = measure(make_replay(ROWS[:6]), bare_bundle(THRESHOLD, hold_out), BOARD)
     assert report.unseen_missing is not None
     assert report.rejects["multi_label"].true_rejects_unseen.value is None
     assert report.rejects["multi_label"].true_rejects_unseen.n == 0
@@ -184,7 +186,9 @@ def test_without_unseen_windows_their_rates_are_null_and_the_report_says_why(hol
 
 
 def test_a_filter_that_rejects_everything_has_no_accuracy():
-    report = measure(make_replay([("NORM", 999, NORM), ("HYP", 999, NORM)]), bare_bundle(THRESHOLD))
+    report = measure(
+        make_replay([("NORM", 999, NORM), ("HYP", 999, NORM)]), bare_bundle(THRESHOLD), BOARD
+    )
     assert report.coverage.value == 0.0
     assert report.classifier.accuracy_with_filter.value is None
     assert report.classifier.gain_points.value is None
@@ -212,7 +216,7 @@ def undiagnosed_replay():
 
 
 def test_of_undiagnosed_records_the_decisions_are_measured():
-    report = measure(undiagnosed_replay(), bare_bundle(THRESHOLD))
+    report = measure(undiagnosed_replay(), bare_bundle(THRESHOLD), BOARD)
     assert not report.mix.diagnosed
     assert (report.mix.n_windows, report.mix.n_patients, report.mix.n_graded) == (10, 4, 8)
     decisions = report.decisions
@@ -230,7 +234,7 @@ def test_of_undiagnosed_records_the_decisions_are_measured():
 
 def test_the_interval_of_rejected_windows_is_over_patients():
     rows = [("", 200 if p % 2 else 1, NORM, f"p{p}") for p in range(10) for _ in range(50)]
-    rejected = measure(make_replay(rows), bare_bundle(THRESHOLD)).decisions.rejected
+    rejected = measure(make_replay(rows), bare_bundle(THRESHOLD), BOARD).decisions.rejected
     assert (rejected.value, rejected.n, rejected.n_patients) == (0.5, 500, 10)
     assert 0.5 < rejected.high - rejected.low < 0.7
 
@@ -241,32 +245,36 @@ def test_without_grades_there_are_none(report):
 
 
 def test_only_records_without_superclass_leave_no_accuracy_to_measure():
-    report = measure(make_replay([("", 10, NORM)]), bare_bundle(THRESHOLD))
+    report = measure(make_replay([("", 10, NORM)]), bare_bundle(THRESHOLD), BOARD)
     assert (report.coverage.value, report.coverage.n) == (None, 0)
     assert (report.decisions.rejected.value, report.decisions.rejected.low) == (0.0, 0.0)
     assert sum(map(sum, report.confusion.before)) == 0
     json.dumps(report.to_json(), allow_nan=False)
 
 
-def test_instructions_a_window_and_a_second():
+@pytest.mark.parametrize(
+    ("stream_step", "gate_per_decision"), [(0, 110), (20, 480 / 4)], ids=["windows", "streaming"]
+)
+def test_instructions_a_decision_and_a_second(stream_step, gate_per_decision):
     gate, classifier = (100.0, 100.0, 160.0, 120.0), (50.0, 0.0, 70.0, 0.0)
     counts = InstructionCounts(gate, classifier, 800.0, 400, 4.0)
     alone = InstructionCounts((0.0,) * 4, (50.0, 60.0, 70.0, 60.0), 800.0, 400, 4.0)
     rows = [("NORM", score, NORM) for score in (1, 200, 1, 200)]
-    instructions = measure(make_replay(rows, counts, alone), bare_bundle(THRESHOLD)).instructions
-    assert (instructions.gate_median, instructions.gate_max) == (110.0, 160.0)
+    bundle = bare_bundle(THRESHOLD, stream_step=stream_step)
+    instructions = measure(make_replay(rows, counts, alone), bundle, BOARD).instructions
+    assert (instructions.gate_per_decision, instructions.gate_max) == (gate_per_decision, 160)
     assert (instructions.classifier_median, instructions.classifier_max) == (60.0, 70.0)
     assert (instructions.chain_per_sample, instructions.chain_per_window) == (2.0, 2000.0)
-    assert instructions.per_ecg_second == (480 + 120) / 4 + 2 * 100
+    assert instructions.per_ecg_second == gate_per_decision + 120 / 4 + 2 * 100
     assert instructions.per_ecg_second_without_filter == 60 + 2 * 100
-    assert instructions.gate_ms_estimate == pytest.approx(110 / 64_000)
+    assert instructions.gate_ms_estimate == pytest.approx(gate_per_decision / BOARD.clock_hz * 1e3)
 
 
 def test_sizes_come_from_the_image():
     class Image:
         flash_bytes, ram_bytes = 1000, 500
 
-    memory = measure(make_replay(ROWS), bare_bundle(THRESHOLD), Image()).memory
+    memory = measure(make_replay(ROWS), bare_bundle(THRESHOLD), BOARD, Image()).memory
     assert (memory.flash_bytes, memory.ram_bytes, memory.arena_bytes) == (1000, 500, 4096)
 
 
@@ -305,7 +313,9 @@ def test_intervals_contain_their_estimates_and_repeat_with_the_seed():
         (name, int(rng.normal(60 + 30 * (name == "HYP"), 25)), int(rng.integers(4)), f"p{i // 2}")
         for i, name in enumerate(rng.choice(["NORM", "MI", "CD", "HYP"], 400))
     ]
-    first, second = (measure(make_replay(rows), bare_bundle(THRESHOLD), seed=3) for _ in range(2))
+    first, second = (
+        measure(make_replay(rows), bare_bundle(THRESHOLD), BOARD, seed=3) for _ in range(2)
+    )
     assert first == second
     estimates = [
         first.coverage,

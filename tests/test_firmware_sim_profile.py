@@ -80,7 +80,7 @@ def test_the_page_stands_alone_and_says_what_is_an_estimate(profile, tmp_path):
         assert outside not in page
     for layer in (layer for network in profile.networks for layer in network.layers):
         assert layer.name in page
-    assert "estimate: 25 MHz, 1 cycles an instruction assumed" in page
+    assert "estimate: 25 MHz, 1.0 cycles an instruction assumed" in page
     assert "No estimate of energy" in page
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from datasets import SUPERCLASSES, EcgRecord
 from datasets.reader import RecordReader
+from export.boards import load_board
 from firmware_sim import report as report_module
 from firmware_sim.engines import InstructionCounts
 from firmware_sim.measures import group_windows, measure
@@ -21,12 +22,14 @@ from firmware_sim.strips import choose_strips, range_mv
 from tests.bundles import bare_bundle
 
 THRESHOLD = 1000
+BOARD = load_board("qemu-m4")
 N_WINDOWS = 120
 IMAGE = SimpleNamespace(flash_bytes=92_592, ram_bytes=30_384)
 PROVENANCE = Provenance(
     dataset="synthetic",
     source="A data set, its licence.",
     split="test",
+    leads=("MLII",),
     engine="host",
     command="python -m firmware_sim replay build/test",
     n_listed=200,
@@ -82,7 +85,7 @@ def make_opener(replay, leads=("I",), **fields):
 
 def write(folder, replay=None, bundle=None, opener=None):
     replay, bundle = replay or make_replay(), bundle or bare_bundle(THRESHOLD)
-    measured = measure(replay, bundle, IMAGE)
+    measured = measure(replay, bundle, BOARD, IMAGE)
     opener = opener or make_opener(replay)
     page = write_report(measured, replay, bundle, PROVENANCE, opener, folder)
     return page.read_text(), json.loads((folder / "report.json").read_text())
@@ -117,7 +120,7 @@ def undiagnosed(grades=(0,)):
 def test_headline_figures_equal_report_json(replay, n_cards, tmp_path):
     page, values = write(tmp_path, replay)
     shown = dict(re.findall(r'data-key="([\w.]+)">([^<]+)<', page))
-    cards = headlines(measure(replay, bare_bundle(THRESHOLD), IMAGE))
+    cards = headlines(measure(replay, bare_bundle(THRESHOLD), BOARD, IMAGE))
     assert list(shown) == [card.key for card in cards]
     assert len(shown) == n_cards
     assert "n/a" not in shown.values()
@@ -149,6 +152,7 @@ def test_the_page_says_what_was_replayed(written):
         "python -m firmware_sim replay build/test",
         "every diagnosis of an unseen window is wrong",
         "80 of which are not on the disk",
+        "of 10 s, lead MLII)",
     ):
         assert said in text
     assert values["bundle"]["seeds"] == {"filter": 7, "classifier": 7}
@@ -195,7 +199,7 @@ def test_without_held_out_class_the_page_says_why(tmp_path):
 
 def test_a_card_that_nothing_can_be_measured_for_is_left_out(tmp_path):
     replay = replace(make_replay(), instructions=None, instructions_alone=None)
-    known = measure(replay, bare_bundle(THRESHOLD, hold_out=None))
+    known = measure(replay, bare_bundle(THRESHOLD, hold_out=None), BOARD)
     assert [card.key for card in headlines(known)] == [
         "coverage",
         "classifier.accuracy_without_filter",

@@ -10,7 +10,7 @@
  *     status = bg_push(&pipeline, counts, n_samples);
  *     while (bg_poll(&pipeline, &decision)) { act(&decision); }
  *
- * No heap, no recursion, no libc beyond memcpy and memset; the caller owns every byte.
+ * No heap, no recursion, no libc beyond memcpy, memset and memcmp; the caller owns every byte.
  */
 #ifndef BG_H
 #define BG_H

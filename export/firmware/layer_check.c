@@ -3,6 +3,7 @@
 enum {
     PER_CHANNEL = UINT8_MAX,
     LOOKUP_BYTES = 256,
+    WEIGHTS_ALIGN = 4, /* kernels/dsp/dot.h: LDRD faults on addresses that are no multiple of it */
     /* A sum stays below 2^30, which kernels/dsp relies on: 2^14 * 255 * 128 + 2^29. */
     TERMS_MAX = 1 << 14,
     BIAS_MAX = 1 << 29,
@@ -176,9 +177,14 @@ static bg_status check_scales(const bg_blob_header *header, const bg_layer *laye
     return BG_OK;
 }
 
+static bool weights_fit(const bg_blob_header *header, const view *v, const rule *r) {
+    return r->weight_bytes == NULL ||
+           (v->layer->weights % WEIGHTS_ALIGN == 0 &&
+            bg_inside_blob(header, v->layer->weights, r->weight_bytes(v), 1));
+}
+
 static bg_status check_constants(const bg_blob_header *header, const view *v, const rule *r) {
-    if (r->weight_bytes != NULL &&
-        !bg_inside_blob(header, v->layer->weights, r->weight_bytes(v), 1)) {
+    if (!weights_fit(header, v, r)) {
         return BG_ERR_RANGE;
     }
     if (r->n_scales == PER_CHANNEL) {

@@ -10,6 +10,7 @@ enum {
 typedef struct {
     const bg_blob_header *header;
     const bg_tensor *tensors;
+    const bg_layer *layers;
     const bg_stream_tensor *rows;
 } stream_form;
 
@@ -31,6 +32,16 @@ static bool times_agree(const stream_form *form) {
            form->rows[header->output].columns == 0 && header->stream_bytes <= STREAM_BYTES_MAX;
 }
 
+/* Whether the carried columns are renewed: a layer that reads them must be the last to do so. */
+static bool is_renewed(const bg_layer *last_reader, uint32_t tensor) {
+    for (uint32_t k = 0; k < last_reader->n_inputs; k++) {
+        if (last_reader->inputs[k] == tensor) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool fits_memory(const stream_form *form, uint32_t index) {
     const bg_stream_tensor *row = &form->rows[index];
     const bg_tensor *tensor = &form->tensors[index];
@@ -43,6 +54,7 @@ static bool fits_memory(const stream_form *form, uint32_t index) {
     return !bg_is_constant(tensor) && columns <= UINT16_MAX && row->delay <= DELAY_MAX &&
            row->offset + (uint64_t)columns * tensor->channels <= form->header->stream_bytes &&
            row->last_reader < form->header->n_layers && row->block == 0 &&
+           (row->carry == 0 || is_renewed(&form->layers[row->last_reader], index)) &&
            period_agrees(form, row);
 }
 
@@ -148,7 +160,7 @@ static bool layer_agrees(const stream_form *form, const bg_layer *layer, uint32_
 bg_status bg_stream_check(const bg_blob_header *header, const bg_tensor *tensors,
                           const bg_layer *layers) {
     const uint8_t *base = (const uint8_t *)header;
-    const stream_form form = {header, tensors, (const void *)(base + header->stream)};
+    const stream_form form = {header, tensors, layers, (const void *)(base + header->stream)};
     if (!times_agree(&form)) {
         return BG_ERR_STREAM;
     }

@@ -90,13 +90,13 @@ static inline uint32_t bg_stream_passed(const bg_blob_header *header, const bg_s
     return frames / header->stream_step / in->period * in->columns;
 }
 
-/* How many columns a mean stays behind its input: as many as come at a time, where the network crops
- * so many from the window's end that the mean would be over too early. */
+/* How many columns a mean stays behind its input: those which the network crops from the window's
+ * end, so that a window's last column comes with its last frame and no block ends behind it. */
 static inline uint32_t bg_stream_lag(const bg_blob_header *header, const bg_stream_tensor *rows,
                                      const bg_stream_tensor *in, uint32_t width) {
     const uint32_t needed = in->delay + width;
     const uint32_t passed = bg_stream_passed(header, rows, in);
-    return passed < needed ? 0 : (passed - needed) / in->columns * in->columns;
+    return passed < needed ? 0 : passed - needed;
 }
 
 /* How many of the columns that count for nothing belong to the steps before the first sample, which

@@ -1,4 +1,4 @@
-/* CONV and FULLY_CONNECTED for hosts with AVX-512 VNNI: replays of whole data sets run here.
+/* CONV for hosts with AVX-512 VNNI: replays of whole data sets run here.
  *
  * VPDPBUSD multiplies unsigned by signed bytes, four to a lane, so codes are taken as x + 128 and
  *
@@ -215,21 +215,26 @@ VNNI static uint8_t *copy_columns(const bg_operand *in, int32_t first, int32_t e
     const size_t inside = stop > begin ? (size_t)(stop - begin) * channels : 0;
     const size_t all = (size_t)(end - first) * channels;
     memset(to, 128 + in->tensor.zero_point, before);
-    const int8_t *from = in->data + (ptrdiff_t)begin * (ptrdiff_t)channels;
+    const size_t from = inside > 0 ? (size_t)begin * channels : 0;
     for (size_t i = 0; i < inside; i++) {
-        to[before + i] = (uint8_t)(from[i] + 128);
+        to[before + i] = (uint8_t)(in->data[from + i] + 128);
     }
     memset(to + before + inside, 128 + in->tensor.zero_point, all - before - inside);
     return to + all;
 }
 
+/* Lay out `count` windows; the zero point, which counts for nothing, fills up the taps behind. */
 static void copy_rows(const bg_job *job, int32_t column, uint32_t count, uint32_t step,
                       uint8_t *to) {
     const bg_layer *layer = job->layer;
+    const bg_tensor *in = &job->in[0].tensor;
+    const uint32_t terms = (uint32_t)layer->kernel * in->channels;
+    const uint32_t filling = bg_padded(terms) - terms;
     const int32_t left = column * layer->stride - layer->pad_left;
     if (layer->dilation == 1) {
         const int32_t end = left + ((int32_t)count - 1) * layer->stride + layer->kernel;
-        (void)copy_columns(&job->in[0], left, end, to);
+        uint8_t *at = copy_columns(&job->in[0], left, end, to);
+        memset(at, 128 + in->zero_point, filling);
         return;
     }
     for (int32_t i = 0; i < (int32_t)count; i++) {
@@ -238,6 +243,7 @@ static void copy_rows(const bg_job *job, int32_t column, uint32_t count, uint32_
             const int32_t source = left + i * layer->stride + tap * layer->dilation;
             at = copy_columns(&job->in[0], source, source + 1, at);
         }
+        memset(at, 128 + in->zero_point, filling);
     }
 }
 

@@ -73,7 +73,7 @@ static void send_push_reply(const push_reply *reply, const decision_reply *decis
     semihosting_write(replies, decisions, reply->n_decisions * sizeof decisions[0]);
 }
 
-/* Of the windows that one frame of a slow sensor completes, the first bears the ticks. */
+/* A frame completes one window at most: bg_open sees to it. */
 static void push_frame(const int16_t *frame, push_reply *reply, decision_reply *decisions) {
     frame_account account;
     bg_decision decision;
@@ -84,7 +84,7 @@ static void push_frame(const int16_t *frame, push_reply *reply, decision_reply *
     reply->frame_ticks_max = ticks > reply->frame_ticks_max ? ticks : reply->frame_ticks_max;
     since_decision.gates += account.gates;
     since_decision.classifier += account.classifier;
-    while (bg_poll(&pipeline, &decision)) {
+    if (bg_poll(&pipeline, &decision)) {
         if (reply->n_decisions == DECISIONS_MAX) {
             reply->more = 1;
             send_push_reply(reply, decisions);

@@ -23,12 +23,14 @@ struct bgh_pipeline {
     size_t arena_bytes;
 };
 
-void bgh_sizes(uint32_t sizes[5]) {
+void bgh_sizes(uint32_t sizes[7]) {
     sizes[0] = sizeof(bg_blob_header);
     sizes[1] = sizeof(bg_tensor);
     sizes[2] = sizeof(bg_layer);
     sizes[3] = sizeof(bg_chain_settings);
     sizes[4] = sizeof(bg_pipeline);
+    sizes[5] = sizeof(bg_stream_tensor);
+    sizes[6] = sizeof(bg_stream_pool);
 }
 
 static void *allocate(size_t bytes) {

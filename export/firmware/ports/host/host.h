@@ -12,9 +12,9 @@ typedef struct {
     int16_t margin;
 } bgh_decision;
 
-/* sizeof bg_blob_header, bg_tensor, bg_layer, bg_chain_settings, bg_pipeline: the Python writer
- * compares. */
-void bgh_sizes(uint32_t sizes[5]);
+/* sizeof bg_blob_header, bg_tensor, bg_layer, bg_chain_settings, bg_pipeline, bg_stream_tensor,
+ * bg_stream_pool: the Python writer compares. */
+void bgh_sizes(uint32_t sizes[7]);
 
 /* The signal chain; settings and taps (NULL where it does not resample) must outlive it. NULL with
  * *status set when bg_chain_check refuses. */
