@@ -76,7 +76,7 @@ def assert_refused(result, written):
     assert written == []
 
 
-def check_refused(originals, name, damage):
+def assert_damage_refused(originals, name, damage):
     with damaged(originals, name, damage) as folder:
         assert_refused(*convert(folder, name))
 
@@ -120,7 +120,7 @@ def test_a_broken_header_is_refused(originals, data):
     n_signals, fs, n_samples, file, fmt, gain, units = fields.values()
     signal = f"{file} {fmt} {gain}/{units} 16 0 0 0 0 I\n"
     text = f"x {n_signals} {fs} {n_samples}\n{signal}{signal.replace(' I', ' II')}"
-    check_refused(originals, "x.hea", lambda _: text.encode())
+    assert_damage_refused(originals, "x.hea", lambda _: text.encode())
 
 
 @settings(max_examples=N_EACH)
@@ -212,7 +212,7 @@ def test_a_broken_edf_is_refused(originals, data):
             return content[:cut]
         return content[:start] + text.encode("latin-1") + content[start + length :]
 
-    check_refused(originals, "x.edf", damage)
+    assert_damage_refused(originals, "x.edf", damage)
 
 
 @pytest.mark.parametrize("name", ["x.hea", "x.dat", "x.edf", "x.csv", "100001_ANN.csv", "100.atr"])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from export import blob as blobs
 from export.graph import read_graph
 from export.layers import Op
-from export.native import STATUS_TEXT, FirmwareError, Role, aligned_blob, native
+from export.native import STATUS_TEXT, FirmwareError, Role
 from export.pipeline import Pipeline, trace_network
 from export.signal_chain import SignalChain
 from tests.kernel_cases import CASES
@@ -184,5 +184,4 @@ def first_layer(blob):
 
 
 def test_the_undamaged_blob_opens():
-    blob = aligned_blob(GOOD)
-    native().check_blob(blob, Role.GATE, "the good one")
+    assert status_of(GOOD) == 0
