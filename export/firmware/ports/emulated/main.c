@@ -6,7 +6,7 @@
 #include "counter.h"
 #include "protocol.h"
 #include "semihosting.h"
-#include "startup.h"
+#include "stack.h"
 #include "trace.h"
 
 enum { EXIT_NO_PIPES = 2, EXIT_BAD_COMMAND = 4 };

@@ -1,14 +1,13 @@
 /* Reset and vectors of any Cortex-M. */
-#include "startup.h"
+#include <stdint.h>
 
 #include "semihosting.h"
+#include "stack.h"
 
 extern uint32_t data_load, data_start, data_end, bss_start, bss_end;
-extern uint32_t stack_limit[], stack_top[];
 int main(void);
 
 enum { EXIT_FAULT = 99 };
-#define STACK_PATTERN 0xB6B6B6B6U
 #define CPACR (*(volatile uint32_t *)0xE000ED88U) /* coprocessor access control */
 #define CP10_CP11_FULL (0xFU << 20)
 
@@ -34,14 +33,6 @@ void reset_handler(void) {
     __asm volatile("dsb\n isb");
 #endif
     semihosting_exit(main());
-}
-
-uint32_t stack_bytes_used(void) {
-    const uint32_t *lowest = stack_limit;
-    while (lowest != stack_top && *lowest == STACK_PATTERN) {
-        lowest++;
-    }
-    return (uint32_t)((uintptr_t)stack_top - (uintptr_t)lowest);
 }
 
 void fault_handler(void) {
