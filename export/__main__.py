@@ -103,9 +103,11 @@ def chain(
     if plot is not None:
         write_responses(chains, plot)
     if as_json:
-        print_json({"sensors": [asdict(row) for row in figures]})
-    else:
-        print(markdown_table(figures))
+        print_json({"sensors": [asdict(row) for row in figures], "plot": plot and str(plot)})
+        return
+    print(markdown_table(figures))
+    if plot is not None:
+        print(f"wrote {plot}")
 
 
 @app.command()
