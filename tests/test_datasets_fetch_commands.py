@@ -105,7 +105,13 @@ def test_killed_at_random_moments_it_leaves_only_whole_files_and_a_next_fetch_en
             due = threading.Event()
             moment, delay_s = rng.randrange(n_bytes), rng.uniform(0, 0.01)
             with PhysioNetServer(published) as server:
-                server.on_block = lambda n, moment=moment, due=due: n <= moment or due.set()
+
+                def paced(n, moment=moment, due=due):
+                    time.sleep(0.002)  # else a fast machine is done before the kill
+                    if n > moment:
+                        due.set()
+
+                server.on_block = paced
                 pid = forker.start(fetch_arguments(server, dest))
                 assert due.wait(30)
                 time.sleep(delay_s)
