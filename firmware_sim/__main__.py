@@ -31,7 +31,7 @@ from datasets.command_line import (
     split_names,
 )
 from datasets.splits import check_split
-from export.boards import board_names, load_board
+from export.boards import Board, board_names, load_board
 from export.bundle import Bundle, load_bundle
 from export.device.image import COMPILER, FirmwareImage, build_image
 
@@ -122,7 +122,7 @@ def replay(
     open_record = _door(protocol)
     programme = _programme(loaded, open_record, record_ids, leads, mains)
     played = play(programme, open_record, opener)
-    image = _image(programme.bundle, board)
+    image = _image(programme.bundle, emulated)
     figures = measure(played, programme.bundle, emulated, image, seed)
     origin = reports.Provenance(
         dataset=opened.name,
@@ -152,7 +152,7 @@ def _notes(
 ) -> list[str]:
     """Return what a reader must know of the records beyond their number."""
     notes = []
-    seen = {"train", "calibration"} & set((split or ",".join(SPLITS)).split(","))
+    seen = {"train", "calibration"} & set(_splits(split))
     if seen and dataset.name == bundle.data.dataset:
         notes.append(
             f"The replayed records include those of {' and '.join(sorted(seen))}, on which this "
@@ -172,14 +172,12 @@ def _notes(
     return notes
 
 
-def _image(bundle: Bundle, board: str) -> FirmwareImage | None:
+def _image(bundle: Bundle, board: Board) -> FirmwareImage | None:
     """Build the board's image for its sizes; None without the cross compiler."""
     if shutil.which(COMPILER) is None:
         return None
     with tempfile.TemporaryDirectory() as folder:
-        return build_image(
-            bundle.filter_blob, bundle.classifier_blob, load_board(board), Path(folder)
-        )
+        return build_image(bundle.filter_blob, bundle.classifier_blob, board, Path(folder))
 
 
 @app.command()
