@@ -15,6 +15,7 @@ from .graph import Graph, Op
 from .layers import Layer, pack_pairs
 from .native import Role, aligned_blob, native
 from .operators import INPUTS_MAX
+from .score_rules import SCORE_RULES
 from .signal_chain import SETTINGS_DTYPE, SignalChain
 from .streaming import StreamPlan
 
@@ -136,19 +137,35 @@ class BlobHeader:
 
 
 class _Writer:
-    """Appends arrays behind the header, each at an aligned offset."""
+    """Appends arrays behind the header, each at an aligned offset.
+
+    Equal bytes are stored once: a network that applies the same weights several times has them
+    several times in its .tflite.
+    """
 
     def __init__(self, start: bytes = bytes(-(-HEADER_DTYPE.itemsize // ALIGN) * ALIGN)) -> None:
         self.data = bytearray(start)
+        self._offsets: dict[bytes, int] = {}
 
     def add(self, array: npt.NDArray[np.generic]) -> int:
-        """Append `array` and return its offset; nothing is appended for an empty one."""
-        if array.size == 0:
+        """Return the offset of `array`, appended if need be; 0 for an empty one."""
+        content = array.tobytes()
+        if not content:
             return 0
+        if content not in self._offsets:
+            self._offsets[content] = self.reserve(len(content))
+            self.fill(self._offsets[content], content)
+        return self._offsets[content]
+
+    def reserve(self, n_bytes: int) -> int:
+        """Append zeros, to be filled later, and return their offset; no array shares them."""
         offset = len(self.data)
-        self.data += array.tobytes()
-        self.data += bytes(-len(self.data) % ALIGN)
+        self.data += bytes(-(-n_bytes // ALIGN) * ALIGN)
         return offset
+
+    def fill(self, offset: int, content: bytes) -> None:
+        """Write `content` over what lies at `offset`."""
+        self.data[offset : offset + len(content)] = content
 
 
 def write_blob(
@@ -209,7 +226,7 @@ def write_blob(
         header["threshold"] = score.threshold
         header["score_rule"] = score.rule
         header["score_constants"] = writer.add(score.constants.astype("<i4"))
-    writer.data[: header.nbytes] = header.tobytes()
+    writer.fill(0, header.tobytes())
     return with_chain(bytes(writer.data), chain)
 
 
@@ -222,7 +239,7 @@ def _stream_rows(plan: StreamPlan) -> np.ndarray:
 
 def _add_layers(writer: _Writer, graph: Graph, scratch: tuple[int, ...]) -> int:
     rows = np.zeros(len(graph.layers), LAYER_DTYPE)
-    offset = writer.add(rows)
+    offset = writer.reserve(rows.nbytes)
     for row, layer, scratch_offset in zip(rows, graph.layers, scratch, strict=True):
         row["op"], row["output"] = layer.op, layer.output
         row["n_inputs"] = len(layer.inputs)
@@ -234,7 +251,7 @@ def _add_layers(writer: _Writer, graph: Graph, scratch: tuple[int, ...]) -> int:
         row["bias"] = writer.add(np.pad(layer.bias, (0, layer.bias.size % 2)).astype("<i4"))
         row["multipliers"] = writer.add(layer.multipliers.astype("<i4"))
         row["shifts"] = writer.add(layer.shifts)
-    writer.data[offset : offset + rows.nbytes] = rows.tobytes()
+    writer.fill(offset, rows.tobytes())
     return offset
 
 
@@ -264,7 +281,7 @@ def with_chain(blob: bytes, chain: SignalChain) -> bytes:
     writer = _Writer(blob[: header["taps"] or len(blob)])
     header["chain"] = chain.settings(int(header["chain"]["n_leads"]))
     header["taps"] = 0 if chain.taps is None else writer.add(chain.taps.astype("<i2"))
-    writer.data[: header.nbytes] = header.tobytes()
+    writer.fill(0, header.tobytes())
     changed = seal(bytes(writer.data))
     native().check_blob(aligned_blob(changed), Role(int(header["role"])), "the model blob")
     return changed
@@ -289,8 +306,6 @@ def read_header(blob: bytes) -> BlobHeader:
     n_taps = int(chain["up"]) * int(chain["taps_per_phase"])
     taps = np.frombuffer(blob, "<i2", n_taps, header["taps"])
     n_outputs = int(output["width"]) * int(output["channels"])
-    n_constants = n_outputs if header["score_constants"] else 0
-    constants = np.frombuffer(blob, "<i4", n_constants, header["score_constants"])
     return BlobHeader(
         source_sha256=header["source_sha256"].tobytes().hex(),
         threshold=int(header["threshold"]),
@@ -305,14 +320,24 @@ def read_header(blob: bytes) -> BlobHeader:
         n_outputs=n_outputs,
         weights=tuple(int(layer["weights"]) for layer in layers),
         chain=chain.tobytes() + taps.tobytes(),
-        score_constants=tuple(constants.tolist()),
+        score_constants=_score_constants(blob, header, n_outputs),
     )
+
+
+def _score_constants(blob: bytes, header: np.void, n_outputs: int) -> tuple[int, ...]:
+    rules = [rule for rule in SCORE_RULES.values() if rule.code == header["score_rule"]]
+    if not rules:
+        return ()
+    start = int(header["score_constants"])
+    words = np.frombuffer(blob, "<i4", (len(blob) - start) // 4, start)
+    return tuple(words[: rules[0].n_constants(words, n_outputs)].tolist())
 
 
 def flip_weight_bit(blob: bytes, layer: int, bit: int = 0) -> bytes:
     """Return `blob`, sealed anew, with one bit of one weight of `layer` flipped.
 
-    A check that cannot fail proves nothing: parity is shown to catch this.
+    The flip is in every layer that shares the weight: equal arrays are stored once. A check that
+    cannot fail proves nothing: parity is shown to catch this.
     """
     offsets = read_header(blob).weights
     if not 0 <= layer < len(offsets):

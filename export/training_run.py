@@ -7,6 +7,7 @@
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,7 @@ class TrainedPart:
     data: DataSettings
     seed: int
     score_rule: str | None = None
-    score_constants: dict[str, list[float]] = field(default_factory=dict)
+    score_constants: Mapping[str, Any] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
     details: dict[str, Any] = field(default_factory=dict)
 

@@ -1,5 +1,6 @@
 """`python -m nas`: train the filter and the diagnostic classifier of a run."""
 
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -16,10 +17,11 @@ from export.quiet import quiet
 from export.training_run import TrainedPart
 
 from . import classifier as classifiers
+from .candidate import Candidate, default_candidate
 from .detectors import DETECTORS
 from .job import Job
 from .plan import TrainingPlan
-from .training_data import describe_data, familiar_windows
+from .training_data import describe_data, familiar_windows, training_windows
 
 app = App("Train the filter and the diagnostic classifier of a run.")
 
@@ -48,6 +50,10 @@ HighpassOption = Annotated[
     float, typer.Option(help="Corner of the high-pass in Hz, 0.05 to 0.5 in ECG practice.")
 ]
 DetectorOption = Annotated[str, typer.Option(help=f"Detector: {', '.join(DETECTORS)}.")]
+ParamsOption = Annotated[
+    Path | None,
+    typer.Option(help="JSON file with what differs from the detector's defaults."),
+]
 OverwriteOption = Annotated[
     bool, typer.Option("--overwrite", help="Train again where the run is finished.")
 ]
@@ -62,6 +68,7 @@ def train(
     hold_out: HoldOutOption = None,
     rehearsal: RehearsalOption = False,
     detector: DetectorOption = "deep_svdd",
+    params: ParamsOption = None,
     epochs: EpochsOption = None,
     seed: SeedOption = 0,
     fs: FsOption = 100.0,
@@ -81,21 +88,19 @@ def train(
     python -m nas train --run runs/demo
     python -m nas train --run runs/hyp --dataset ptbxl --data ~/ptbxl --leads I --hold-out HYP
     """
-    if detector not in DETECTORS:
-        raise ValueError(f"detector must be one of {', '.join(DETECTORS)}, got {detector}")
-    chosen = DETECTORS[detector]
-    params = chosen.Params()
+    candidate = _candidate(detector, params, epochs)
     protocol = leave_one_out(open_dataset(dataset, data, fs, cache), hold_out, rehearsal=rehearsal)
     settings = describe_data(protocol, data, split_names(leads), fs_target, highpass_hz, mains)
-    network = {"detector": detector, "params": asdict(params)}
-    job = Job(run, "filter", settings, seed, _plan(chosen.PLAN, epochs), network, overwrite)
+    settings = replace(settings, window_s=candidate.window_s)
+    network = {n: v for n, v in candidate.to_json().items() if n not in ("plan", "window_s")}
+    job = Job(run, "filter", settings, seed, candidate.plan, network, overwrite)
     trained = job.finished()
     if trained is None:
-        batch = familiar_windows(protocol, settings, "train")
+        windows = training_windows(protocol, settings, candidate.augmentation)
         with _keras(job):
             from .filter import train_filter
 
-            trained = train_filter(job, chosen, params, batch)
+            trained = train_filter(job, candidate, windows)
     else:
         _say_already_trained(job)
     _report(job, trained, as_json)
@@ -144,6 +149,18 @@ def classifier(
     else:
         _say_already_trained(job)
     _report(job, trained, as_json)
+
+
+def _candidate(detector: str, params: Path | None, epochs: int | None) -> Candidate:
+    """Return the family's default, changed by the JSON file `params` and by `epochs`."""
+    candidate = default_candidate(detector)
+    if params is not None:
+        try:
+            values = json.loads(params.read_text())
+            candidate = Candidate.from_json({**values, "detector": detector})
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"{params} must describe a {detector}: {error}") from error
+    return replace(candidate, plan=_plan(candidate.plan, epochs))
 
 
 def _plan(plan: TrainingPlan, epochs: int | None) -> TrainingPlan:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+STATE = "state.json"
+
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
@@ -24,7 +26,11 @@ class Checkpoint:
     @property
     def state_path(self) -> Path:
         """The file that names the weights; it is replaced last, by rename."""
-        return self.folder / "state.json"
+        return self.folder / STATE
+
+    def stage(self, name: str) -> "Checkpoint":
+        """Return where one stage of the training keeps its own epochs."""
+        return Checkpoint(self.folder / name, {**self.subject, "stage": name})
 
     def save(self, model: Any, losses: list[float]) -> None:
         """Keep the model after `len(losses)` epochs; killed at any point, the last one stands."""
@@ -49,9 +55,10 @@ class Checkpoint:
         return list(self._state()["losses"])
 
     def fits(self) -> bool:
-        """Return whether `losses` and `restore` would take what is kept, if anything is."""
+        """Return whether every stage that is kept could be resumed."""
         try:
-            self._state()
+            for state in self.folder.glob(f"*/{STATE}"):
+                self.stage(state.parent.name).losses()
         except ValueError:
             return False
         return True

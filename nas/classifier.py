@@ -9,6 +9,7 @@ import numpy.typing as npt
 from datasets import SUPERCLASSES, WindowBatch
 from export.training_run import TrainedPart
 
+from .detectors.detector import Objective
 from .job import Job
 from .metrics import auroc_per_class
 from .plan import TrainingPlan
@@ -105,22 +106,14 @@ def train_classifier(
     """
     import keras
 
-    from .train import keep, outputs_of, train
+    from .train import Trainer, keep
 
     keras.utils.set_random_seed(job.seed)
-    x = batch.x_mv
-    model = build(params, x.shape[1:], len(job.data.classes))
+    model = build(params, batch.x.shape[1:], len(job.data.classes))
     checkpoint = job.checkpoint(len(batch))
-    losses = train(
-        model,
-        x,
-        _targets(batch, job.data.classes).astype(np.float32),
-        keras.losses.BinaryCrossentropy(from_logits=True),
-        job.plan,
-        job.seed,
-        checkpoint,
-    )
-    logits = outputs_of(model, validation.x_mv)
+    trainer = Trainer(job.plan, job.seed, len(batch), checkpoint)
+    trainer(_cross_entropy(model, batch, job.data.classes))
+    logits = model.predict(validation.x_mv, batch_size=512, verbose=0)
     areas = auroc_per_class(logits, _targets(validation, job.data.classes))
     known = [area for area in areas if area is not None]
     part = TrainedPart(
@@ -132,7 +125,7 @@ def train_classifier(
             "n_parameters": model.count_params(),
             "n_train_windows": len(batch),
             "history": {
-                "loss": losses,
+                "loss": trainer.losses["main"],
                 "n_validation_windows": len(validation),
                 "auroc": dict(zip(job.data.classes, areas, strict=True)),
                 "auroc_macro": float(np.mean(known)) if known else None,
@@ -141,6 +134,19 @@ def train_classifier(
     )
     keep(model, job, part, checkpoint)
     return part
+
+
+def _cross_entropy(model: Any, batch: WindowBatch, classes: tuple[str, ...]) -> Objective:
+    """Return the binary cross-entropy of every logit, averaged, against the window's classes."""
+    import keras
+    from keras import ops
+
+    labels = _targets(batch, classes).astype(np.float32)
+    carried = keras.Input((len(classes),))
+    losses = ops.binary_crossentropy(carried, model.output, from_logits=True)
+    network = keras.Model([model.input, carried], ops.mean(losses, axis=-1))
+    lsb_mv = np.float32(batch.lsb_mv)
+    return Objective(network, lambda index, rng: (batch.x[index] * lsb_mv, labels[index]))
 
 
 def _targets(batch: WindowBatch, classes: tuple[str, ...]) -> npt.NDArray[np.bool_]:

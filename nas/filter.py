@@ -1,17 +1,17 @@
-"""Trains the filter of a run: one detector, on in-distribution windows, without labels."""
-
-from typing import Any
+"""Trains the filter of a run: one detector, on in-distribution windows."""
 
 import keras
 import numpy as np
 
-from datasets import WindowBatch
 from datasets.command_line import CheckFailed
+from export.quantize import PARAMETERS_MAX
 from export.training_run import TrainedPart
 
-from .detectors.detector import Detector, Float32Array
+from .candidate import Candidate
+from .detectors.detector import build_detector, count_detector, outputs_of
 from .job import Job
-from .train import keep, outputs_of, train
+from .train import Trainer, keep
+from .windows import Float32Array, TrainingWindows
 
 SPREAD_MIN = 0.01
 """Smallest standard deviation of the outputs across windows, relative to their mean's length.
@@ -21,30 +21,31 @@ network could not tell them apart.
 """
 
 
-def train_filter(job: Job, detector: Detector, params: Any, batch: WindowBatch) -> TrainedPart:
-    """Train `detector` on `batch` and write the filter's half of the run folder.
+def train_filter(job: Job, candidate: Candidate, windows: TrainingWindows) -> TrainedPart:
+    """Train a detector on `windows` and write the filter's half of the run folder.
 
     Parameters
     ----------
     job : where to, how long, which seed. An unfinished training of the same job is resumed.
-    detector : an entry of `DETECTORS`; params : an instance of its `Params`.
-    batch : in-distribution windows.
+    candidate : the detector and its parameters.
+    windows : in-distribution windows.
 
     Raises
     ------
-    ValueError : the windows are too short for the architecture, or the checkpoint does not fit.
-    CheckFailed : the trained network gives every window the same answer.
+    ValueError : the network is over the parameter cap, the windows are too short for it, or the
+        checkpoint does not fit.
+    CheckFailed : the loss is no longer finite, or the trained network gives every window the same
+        answer.
     """
+    detector, params = candidate.module, candidate.params
+    check_cap(candidate, windows.shape)
     keras.utils.set_random_seed(job.seed)
-    x = batch.x_mv
-    model = detector.build(params, x.shape[1:])
-    untrained = outputs_of(model, x)
-    constants = detector.score_constants(untrained)
-    checkpoint = job.checkpoint(len(batch))
-    losses = train(
-        model, x, detector.targets(constants, x), detector.loss, job.plan, job.seed, checkpoint
-    )
-    trained = outputs_of(model, x)
+    model = build_detector(detector, params, windows.shape)
+    untrained = outputs_of(model, windows)
+    checkpoint = job.checkpoint(len(windows))
+    trainer = Trainer(job.plan, job.seed, len(windows), checkpoint)
+    scoring = detector.fit(params, model, windows, trainer)
+    trained = outputs_of(model, windows)
     try:
         check_not_collapsed(trained)
     except CheckFailed:
@@ -53,14 +54,15 @@ def train_filter(job: Job, detector: Detector, params: Any, batch: WindowBatch) 
     part = TrainedPart(
         data=job.data,
         seed=job.seed,
-        score_rule=detector.score_rule,
-        score_constants={name: value.tolist() for name, value in constants.items()},
+        score_rule=scoring.rule,
+        score_constants=scoring.constants,
         details={
             **job.details,
             "n_parameters": model.count_params(),
-            "n_train_windows": len(batch),
+            "n_train_windows": len(windows),
             "history": {
-                "loss": losses,
+                "loss": trainer.losses["main"],
+                "stages": trainer.losses,
                 "output_spread_untrained": output_spread(untrained),
                 "output_spread": output_spread(trained),
             },
@@ -70,19 +72,30 @@ def train_filter(job: Job, detector: Detector, params: Any, batch: WindowBatch) 
     return part
 
 
+def check_cap(candidate: Candidate, input_shape: tuple[int, int]) -> None:
+    """Raise ValueError where the network has more parameters than a filter may."""
+    n_parameters = count_detector(candidate.module, candidate.params, input_shape).n_parameters
+    if n_parameters > PARAMETERS_MAX:
+        raise ValueError(
+            f"a filter must have at most {PARAMETERS_MAX:,} parameters, "
+            f"{candidate.detector} of these parameters has {n_parameters:,}"
+        )
+
+
 def output_spread(outputs: Float32Array) -> float:
     """Return how far outputs differ between windows: standard deviation over length of the mean.
 
     Both are taken over the whole vector, so a network that answers the same to every window has 0,
     also where that answer is 0.
     """
+    outputs = outputs.reshape(len(outputs), -1)
     variance = float(outputs.var(axis=0, dtype=np.float64).sum())
     length = float(np.linalg.norm(outputs.mean(axis=0, dtype=np.float64)))
     return float(np.sqrt(variance)) / length if length > 0 else 0.0
 
 
 def check_not_collapsed(outputs: Float32Array) -> None:
-    """Raise CheckFailed where `outputs` (n_windows, n_outputs) are all but the same."""
+    """Raise CheckFailed where `outputs` (n_windows, ...) are all but the same."""
     spread = output_spread(outputs)
     if spread < SPREAD_MIN:
         raise CheckFailed(

@@ -1,12 +1,13 @@
 """The training loop that filter and classifier share: seeded, shown, checkpointed, resumed.
 
-Every epoch's order of windows comes from (seed, epoch) alone, and a checkpoint holds weights,
-optimizer state and losses after a whole epoch. So a training that was killed and goes on ends with
-the weights it would have ended with, as far as the machine repeats its own sums.
+Every epoch's order of windows and every step's noise come from (seed, stage, epoch, step) alone,
+and a checkpoint holds weights, optimizer state and losses after a whole epoch. So a training that
+was killed and goes on ends with the weights it would have ended with, as far as the machine repeats
+its own sums.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -17,73 +18,104 @@ from datasets.progress import progress
 from export.training_run import TrainedPart, model_path, save_part
 
 from .checkpoint import Checkpoint
-from .detectors.detector import Float32Array
+from .detectors.detector import Objective
 from .job import Job
 from .plan import TrainingPlan
 
-PREDICT_BATCH = 512
 
-
-def train(
-    model: Any,
-    x: Float32Array,
-    targets: Float32Array,
-    loss: Callable[[Any, Any], Any],
-    plan: TrainingPlan,
-    seed: int,
-    checkpoint: Checkpoint,
-) -> list[float]:
-    """Train `model` in place and return the mean loss of every epoch.
+class Trainer:
+    """Trains the stages of one network, one call each; a `nas.detectors.detector.Train`.
 
     Parameters
     ----------
-    model : uncompiled `keras.Model`.
-    x : float32 (n_windows, window_len, n_leads), mV.
-    targets : float32 (n_windows, ...), what `loss` compares the outputs with.
-    loss : (target batch, output batch) -> loss of each window.
     plan : epochs, batch size, rates.
-    seed : of the order of windows; the initial weights are the caller's.
-    checkpoint : resumed where it holds epochs of the same subject, written after every epoch.
-
-    Raises
-    ------
-    ValueError : the checkpoint is of other settings or damaged.
-    CheckFailed : the loss is no longer finite.
+    seed : of the order of windows and of what the objectives draw; the initial weights are the
+        caller's.
+    n_windows : to train on.
+    checkpoint : where unfinished stages are kept, each in a folder of its own.
     """
-    batch_size = plan.batch_size_for(len(x))
-    n_batches = -(-len(x) // batch_size)
-    schedule = keras.optimizers.schedules.CosineDecay(plan.learning_rate, plan.epochs * n_batches)
+
+    def __init__(
+        self, plan: TrainingPlan, seed: int, n_windows: int, checkpoint: Checkpoint
+    ) -> None:
+        self._plan, self._seed, self._n_windows = plan, seed, n_windows
+        self._checkpoint = checkpoint
+        self.losses: dict[str, list[float]] = {}
+        """Mean loss of every epoch, by stage."""
+
+    def __call__(
+        self, objective: Objective, stage: str = "main", epochs: int | None = None
+    ) -> None:
+        """Make the objective small.
+
+        Raises
+        ------
+        ValueError : the checkpoint is of other settings or damaged.
+        CheckFailed : the loss is no longer finite; the weights are those of the last good epoch.
+        """
+        assert stage not in self.losses
+        n_epochs = self._plan.epochs if epochs is None else epochs
+        batch_size = self._plan.batch_size_for(self._n_windows)
+        n_steps = -(-self._n_windows // batch_size)
+        model = objective.network
+        _compile(model, self._plan, n_epochs * n_steps)
+        checkpoint = self._checkpoint.stage(stage)
+        losses = self.losses[stage] = checkpoint.losses()
+        checkpoint.restore(model)
+        if 0 < len(losses) < n_epochs:
+            print(f"going on after epoch {len(losses)}/{n_epochs}", file=sys.stderr)
+        label = "Training" if stage == "main" else stage.capitalize()
+        with progress(label, total=n_epochs * n_steps) as advance:
+            advance(len(losses) * n_steps)
+            for epoch in range(len(losses), n_epochs):
+                shown = f"epoch {epoch + 1}/{n_epochs}"
+                batches = self._batches(objective, len(self.losses), epoch, batch_size)
+                losses.append(_run_epoch(model, batches, shown, advance))
+                checkpoint.save(model, losses)
+
+    def _batches(
+        self, objective: Objective, n_stage: int, epoch: int, batch_size: int
+    ) -> Iterator[tuple[int, Any]]:
+        """Yield (windows, inputs) of every step of an epoch."""
+        key = (self._seed, n_stage, epoch)
+        order = np.random.default_rng(key).permutation(self._n_windows)
+        for step, start in enumerate(range(0, self._n_windows, batch_size)):
+            index = order[start : start + batch_size]
+            yield len(index), objective.inputs(index, np.random.default_rng((*key, step)))
+
+
+def _compile(model: Any, plan: TrainingPlan, n_steps: int) -> None:
+    schedule = keras.optimizers.schedules.CosineDecay(plan.learning_rate, n_steps)
     model.compile(
-        optimizer=keras.optimizers.AdamW(schedule, weight_decay=plan.weight_decay), loss=loss
+        optimizer=keras.optimizers.AdamW(schedule, weight_decay=plan.weight_decay),
+        loss=lambda _, loss: loss,
+        # XLA is what JAX runs on; with TensorFlow on a CPU it is slower than its own kernels.
+        jit_compile=keras.backend.backend() == "jax",
     )
-    losses = checkpoint.losses()
-    checkpoint.restore(model)
-    if losses:
-        print(f"going on after epoch {len(losses)}/{plan.epochs}", file=sys.stderr)
-    with progress(f"Training {model.name}", total=plan.epochs * n_batches) as advance:
-        advance(len(losses) * n_batches)
-        for epoch in range(len(losses), plan.epochs):
-            label = f"epoch {epoch + 1}/{plan.epochs}"
-            order = np.random.default_rng((seed, epoch)).permutation(len(x))
-            fitted = model.fit(
-                x[order],
-                targets[order],
-                batch_size=batch_size,
-                shuffle=False,
-                verbose=0,
-                callbacks=[_show(advance, label)],
+
+
+def _run_epoch(
+    model: Any,
+    batches: Iterator[tuple[int, Any]],
+    shown: str,
+    advance: Callable[[int, str], None],
+) -> float:
+    """Train one epoch and return its mean loss."""
+    before = model.get_weights()
+    total, n_seen = 0.0, 0
+    for step, (n_windows, inputs) in enumerate(batches, start=1):
+        model.reset_metrics()
+        x = list(inputs) if len(inputs) > 1 else inputs[0]
+        loss = float(model.train_on_batch(x, np.zeros(n_windows, np.float32)))
+        if not np.isfinite(loss):
+            model.set_weights(before)
+            raise CheckFailed(
+                f"the loss must stay finite, got {loss} in {shown}, step {step}; "
+                "the weights of the last good epoch are kept: try a lower learning rate"
             )
-            losses.append(float(fitted.history["loss"][0]))
-            if not np.isfinite(losses[-1]):
-                raise CheckFailed(f"the loss must stay finite, got {losses[-1]} in {label}")
-            checkpoint.save(model, losses)
-    return losses
-
-
-def outputs_of(model: Any, x: Float32Array) -> Float32Array:
-    """Return the network's outputs, float32 (n_windows, n_outputs)."""
-    outputs: Float32Array = model.predict(x, batch_size=PREDICT_BATCH, verbose=0)
-    return outputs
+        total, n_seen = total + loss * n_windows, n_seen + n_windows
+        advance(1, f"{shown}, loss {total / n_seen:.4g}")
+    return total / n_seen
 
 
 def keep(model: Any, job: Job, trained: TrainedPart, checkpoint: Checkpoint) -> None:
@@ -106,10 +138,3 @@ def alone(model: Any) -> Any:
     network = keras.Model.from_config(model.get_config())
     network.set_weights(model.get_weights())
     return network
-
-
-def _show(advance: Callable[[int, str], None], label: str) -> Any:
-    def on_train_batch_end(batch: int, logs: dict[str, Any] | None = None) -> None:
-        advance(1, f"{label}, loss {float((logs or {})['loss']):.4g}")
-
-    return keras.callbacks.LambdaCallback(on_train_batch_end=on_train_batch_end)

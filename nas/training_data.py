@@ -1,8 +1,10 @@
 """Which windows a network may see: in-distribution ones of one role, after the signal chain."""
 
-from datasets import LeaveOneOut, WindowBatch
+from datasets import SUPERCLASSES, LeaveOneOut, WindowBatch
 from export.chain_windows import windows_of
 from export.training_run import DataSettings
+
+from .windows import Augmentation, TrainingWindows
 
 
 def describe_data(
@@ -61,3 +63,23 @@ def familiar_windows(
     """
     records = protocol.records(role, settings.leads, clean_only)
     return windows_of(records, settings.chain, settings.window_len, settings.hop_len)
+
+
+def training_windows(
+    protocol: LeaveOneOut, settings: DataSettings, augmentation: Augmentation
+) -> TrainingWindows:
+    """Return what a detector is fitted on: the in-distribution windows of the training split.
+
+    Raises
+    ------
+    ValueError : as `familiar_windows`.
+    """
+    batch = familiar_windows(protocol, settings, "train")
+    columns = [SUPERCLASSES.index(name) for name in settings.classes]
+    return TrainingWindows(
+        codes=batch.x,
+        lsb_mv=batch.lsb_mv,
+        labels=batch.labels[:, columns],
+        classes=settings.classes,
+        augmentation=augmentation,
+    )

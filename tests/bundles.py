@@ -11,11 +11,9 @@ from export.golden import golden_file
 from export.graph import read_graph
 from export.native import Role
 from export.pipeline import Pipeline, run_network
-from export.score_rules import SCORE_RULES
 from export.training_run import DataSettings
 from tests.networks import small_network
-
-RULE = "squared_distance"
+from tests.streamable import EXAMPLE_CONSTANTS, example_score
 
 
 def bare_bundle(threshold, hold_out="HYP", leads=("I",), stream_step=0):
@@ -60,7 +58,7 @@ def ecg_like(seed, n_samples=1000, n_leads=1):
     return (beats + rng.normal(300, 40, (n_samples, n_leads))).astype(np.int16)
 
 
-def make_bundle(folder, n_leads=1, dataset="synthetic"):
+def make_bundle(folder, n_leads=1, dataset="synthetic", score_rule="squared_distance"):
     """Write a bundle whose threshold rejects about half of `ecg_like`, and load it."""
     leads = ("I", "II", "V1")[:n_leads]
     data = DataSettings(dataset, None, leads, "HYP")
@@ -68,9 +66,7 @@ def make_bundle(folder, n_leads=1, dataset="synthetic"):
     head_file = small_network(2, data.window_len, n_leads, classifier=True)
     graph = read_graph(gate_file)
     output = graph.tensors[graph.output]
-    constants = {"centre": [output.scale] * output.n_bytes}
-    rule = SCORE_RULES[RULE]
-    score = blobs.Score(rule.code, rule.quantize_constants(constants, output))
+    score = example_score(score_rule, output, blobs.REJECT_NOTHING)
     gate = blobs.write_blob(graph, data.chain, data.hop_len, gate_file, score)
     windows = np.stack([ecg_like(seed, n_leads=n_leads) for seed in range(12)])
     codes = np.stack([data.chain.apply(window) for window in windows])
@@ -97,8 +93,8 @@ def make_bundle(folder, n_leads=1, dataset="synthetic"):
         "arena_bytes": arena_bytes,
         "filter": {
             "seed": 0,
-            "score_rule": RULE,
-            "score_constants": constants,
+            "score_rule": score_rule,
+            "score_constants": EXAMPLE_CONSTANTS[score_rule](output),
             "threshold": {"value": threshold, "alpha": 0.5, "n_calibration": 12},
             "training": {"detector": "deep_svdd"},
         },

@@ -7,7 +7,22 @@ from export.layers import Graph, Layer, Op, Tensor
 from export.score_rules import SCORE_RULES
 from export.signal_chain import SignalChain
 
-RULE = SCORE_RULES["squared_distance"]
+EXAMPLE_CONSTANTS = {
+    "squared_distance": lambda output: {"centre": [0.1 * output.scale] * output.n_bytes},
+    "table_sum": lambda output: {
+        "parts": [
+            {"count": 1, "function": "softplus_of_negative", "weight": -0.5, "gain": 2.0},
+            {"count": output.n_bytes - 1, "function": "square", "weight": 0.3, "gain": 1.5},
+        ][: output.n_bytes]
+    },
+}
+"""By score rule: trained constants for an output tensor."""
+
+
+def example_score(rule, output, threshold):
+    """Return the score of a gate with `output`, by the constants above."""
+    constants = SCORE_RULES[rule].quantize_constants(EXAMPLE_CONSTANTS[rule](output), output)
+    return Score(SCORE_RULES[rule].code, constants, threshold)
 
 
 class Builder:
@@ -166,10 +181,9 @@ def random_network(seed, n_leads=None):
     return graph, total * int(rng.integers(1, 1 + max(1, 2 * window_len // total)))
 
 
-def gate_blob(graph, hop_len, stream=None, chain=None):
-    """Return the blob of a gate, its centre in the middle of the output's codes."""
-    n_outputs = graph.tensors[graph.output].n_bytes
-    score = Score(RULE.code, np.zeros(n_outputs, np.int32), 2**62)
+def gate_blob(graph, hop_len, stream=None, chain=None, rule="squared_distance"):
+    """Return the blob of a gate that rejects nothing."""
+    score = example_score(rule, graph.tensors[graph.output], 2**62)
     return write_blob(graph, chain or SignalChain(), hop_len, b"a test", score, stream)
 
 

@@ -48,6 +48,14 @@ def test_decisions_equal_the_host_engines(bundle, engine_name, without):
     assert any(d.label is not None for d in decisions) == (without != "with_classifier")
 
 
+def test_decisions_by_tables_equal_the_host_engines(engine_name, tmp_path):
+    bundle = make_bundle(tmp_path / "b", n_leads=2, score_rule="table_sum")
+    decisions = play(bundle, engine_name, [])
+    assert decisions == play(bundle, "host", [])
+    assert len({d.scores for d in decisions}) == 31
+    assert {d.accepted for d in decisions} == {True, False}
+
+
 def test_chunks_do_not_matter(bundle, engine_name):
     assert play(bundle, engine_name, [1, 63, 64, 65, 0, 999]) == play(bundle, engine_name, [])
 

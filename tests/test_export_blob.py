@@ -1,28 +1,35 @@
 """The blob: Python writes what C reads, and C refuses everything else with its own code."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from export import blob as blobs
-from export.graph import read_graph
+from export.graph import Graph, Op, Tensor, read_graph
 from export.native import STATUS_TEXT, FirmwareError, Role, aligned_blob, native
 from export.pipeline import run_network
 from export.score_rules import SCORE_RULES
 from export.signal_chain import SETTINGS_DTYPE, SignalChain
 from export.streaming import POOL_HEADER_BYTES
 from tests.networks import run_tflm, small_network
+from tests.streamable import Builder, example_score, gate_blob
 
 RULE = SCORE_RULES["squared_distance"]
 
 
-def make_blob(seed=0, classifier=False, threshold=blobs.REJECT_NOTHING, n_leads=1):
+def make_blob(
+    seed=0,
+    classifier=False,
+    threshold=blobs.REJECT_NOTHING,
+    n_leads=1,
+    rule="squared_distance",
+):
     data = small_network(seed, n_leads=n_leads, classifier=classifier)
     graph = read_graph(data)
-    output = graph.tensors[graph.output]
-    centre = {"centre": [0.1 * output.scale] * output.n_bytes}
-    score = blobs.Score(RULE.code, RULE.quantize_constants(centre, output), threshold)
+    score = example_score(rule, graph.tensors[graph.output], threshold)
     return blobs.write_blob(graph, SignalChain(), 50, data, None if classifier else score)
 
 
@@ -90,7 +97,10 @@ def test_the_same_network_gives_the_same_bytes():
         (6, lambda b: make_blob(classifier=True)),
         (7, lambda b: changed(b, "n_layers", 0)),
         (7, lambda b: changed(b, "layers", 2**32 - 16)),
-        (7, lambda b: changed(b, "score_constants", len(b) - 4)),
+        (7, lambda b: changed(b, "score_constants", len(b))),
+        (7, lambda b: changed(b, "score_constants", len(b) - 3)),
+        (7, lambda b: changed(b, "score_constants", 0)),
+        (11, lambda b: changed(b, "score_constants", len(b) - 4)),
         (7, lambda b: changed_row(b, "layers", 0, "weights", len(b) - 1)),
         (7, lambda b: changed_row(b, "layers", 0, "bias", 0)),
         (7, lambda b: changed_row(b, "layers", 0, "multipliers", 2**31)),
@@ -262,6 +272,67 @@ def test_a_flipped_weight_bit_changes_the_output():
     flipped = blobs.flip_weight_bit(blob, 0)
     assert sum(a != b for a, b in zip(blob[16:], flipped[16:], strict=True)) == 1
     assert (run_network(blob, Role.GATE, x)[1] != run_network(flipped, Role.GATE, x)[1]).any()
+
+
+def twice_convolved(shares):
+    """Return a blob of two convolutions, and one of each of them alone."""
+    b = Builder(np.random.default_rng(0), 40, 3)
+    b.conv(b.conv(0, 3, 5), 3, 5)
+    middle, end = (replace(t, zero_point=0) for t in b.tensors[1:])
+    first, second = b.layers
+    if shares:
+        second = replace(first, inputs=second.inputs, output=second.output)
+    whole = Graph((b.tensors[0], middle, end), (first, second), 0, 2)
+    alone = [
+        Graph((a, c), (replace(layer, inputs=(0,), output=1),), 0, 1)
+        for a, c, layer in ((b.tensors[0], middle, first), (middle, end, second))
+    ]
+    return [gate_blob(graph, 10) for graph in (whole, *alone)]
+
+
+def test_equal_weights_are_stored_once():
+    shared, apart = twice_convolved(True)[0], twice_convolved(False)[0]
+    layers = [
+        np.frombuffer(b, blobs.LAYER_DTYPE, 2, np.frombuffer(b, blobs.HEADER_DTYPE, 1)[0]["layers"])
+        for b in (shared, apart)
+    ]
+    for name in ("weights", "bias", "multipliers"):
+        assert layers[0][name][0] == layers[0][name][1]
+        assert layers[1][name][0] != layers[1][name][1]
+    assert len(shared) == len(apart) - 64 - 16 - 16  # 4 x 16 weights, 3 biases, 3 multipliers
+
+
+def test_shared_weights_give_what_two_networks_in_a_row_give():
+    whole, first, second = twice_convolved(True)
+    x = np.random.default_rng(1).integers(-128, 128, (9, 40, 3), dtype=np.int8)
+    middle, _ = run_network(first, Role.GATE, x)
+    end, _ = run_network(second, Role.GATE, middle.reshape(9, 36, 3))
+    outputs, _ = run_network(whole, Role.GATE, x)
+    assert len(np.unique(outputs)) > 50
+    np.testing.assert_array_equal(outputs, end)
+
+
+def test_tables_that_are_filled_later_are_never_shared():
+    """The layer table is zeros until all arrays have their place: as a bias may be."""
+    b = Builder(np.random.default_rng(0), 40, 1)
+    b.conv(0, 10, 3)
+    n_words = blobs.LAYER_DTYPE.itemsize // 4
+    layer = replace(b.layers[0], bias=np.zeros(n_words, np.int32))
+    graph = Graph(tuple(b.tensors), (layer,), 0, 1)
+    header = np.frombuffer(gate_blob(graph, 10), blobs.HEADER_DTYPE, 1)[0]
+    row = np.frombuffer(gate_blob(graph, 10), blobs.LAYER_DTYPE, 1, header["layers"])[0]
+    assert row["bias"] != header["layers"]
+
+
+def test_taps_equal_to_an_array_of_the_network_stay_the_last():
+    """Another chain cuts the blob where the taps begin."""
+    b = Builder(np.random.default_rng(0), 40, 1)
+    taps = SENSOR.taps.ravel()
+    data = np.frombuffer(taps.astype("<i2").tobytes(), np.int8)[np.newaxis]
+    b.tensors.append(Tensor(1, data.size, 1 / 64, 0, data))
+    b.add(Op.LOOKUP, (0,), 40, 1, weights=np.arange(-128, 128).astype(np.int8))
+    blob = gate_blob(b.finish(2), 10)
+    assert blobs.with_chain(blobs.with_chain(blob, SENSOR), SignalChain()) == blob
 
 
 @settings(max_examples=100)

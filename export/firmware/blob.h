@@ -46,6 +46,7 @@ typedef enum {
 typedef enum {
     BG_SCORE_NONE = 0,             /* a classifier: the output is its logits */
     BG_SCORE_SQUARED_DISTANCE = 1, /* to a centre */
+    BG_SCORE_TABLE_SUM = 2,        /* of the output codes' table entries, a table a part */
 } bg_score_rule;
 
 typedef struct {

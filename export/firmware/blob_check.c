@@ -98,12 +98,13 @@ static bg_status check_ends(const bg_blob_header *header, const bg_tensor *tenso
     if (header->role == BG_ROLE_CLASSIFIER) {
         return header->score_rule == BG_SCORE_NONE && n_outputs <= INT8_MAX ? BG_OK : BG_ERR_SCORE;
     }
-    if (!bg_inside_blob(header, header->score_constants, n_outputs, sizeof(int32_t))) {
+    if (!bg_inside_blob(header, header->score_constants, 1, sizeof(int32_t))) {
         return BG_ERR_RANGE;
     }
     const uint8_t *base = (const uint8_t *)header;
+    const size_t n_words = (header->length - header->score_constants) / sizeof(int32_t);
     return bg_score_check(header->score_rule, (const void *)(base + header->score_constants),
-                          n_outputs);
+                          n_words, n_outputs);
 }
 
 /* Both ways of running the network: on whole windows and, if the blob has it, along the stream. */

@@ -1,9 +1,11 @@
 """Deep SVDD: an encoder that maps normal windows close to one fixed point.
 
-The one-class form of Ruff et al., Deep One-Class Classification, ICML 2018: the loss is the mean
-squared distance of the embeddings to a centre c, and c is the mean embedding of the untrained
-network. The trivial solution - a network that answers c whatever it is shown - is kept out of reach
-as in the paper's section 3.3: no bias anywhere, unbounded activations, no coordinate of c near 0.
+Ruff et al., Deep One-Class Classification, ICML 2018. The one-class form makes the mean squared
+distance of the embeddings to a centre c small; the soft-boundary form makes small a sphere around c
+that a fraction nu of the windows may leave. c is the mean embedding before training, or after
+pretraining as an autoencoder. The trivial solution, a network that answers c to whatever it is
+shown, is kept out of reach as in the paper's section 3.3: no bias anywhere, unbounded activations,
+no coordinate of c near 0.
 """
 
 from dataclasses import dataclass
@@ -11,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from ..blocks import Block, Style, encode, suggest_blocks, upsample
+from ..layers import KerasLayers, Layers, shape_of
 from ..plan import TrainingPlan
-from .detector import Float32Array
-
-score_rule = "squared_distance"
+from ..windows import Float32Array, TrainingWindows
+from .detector import Objective, Scoring, Train, outputs_of
 
 PLAN = TrainingPlan(epochs=8, batch_size=128, learning_rate=1e-3, weight_decay=1e-4)
 
@@ -24,89 +27,139 @@ CENTRE_MIN = 0.1
 A zero coordinate is met by zero weights. The authors' code keeps them 0.1 away; ours is relative,
 since the embeddings' size follows the signal's unit.
 """
+OBJECTIVES = ("one_class", "soft_boundary")
 
 
 @dataclass(frozen=True, slots=True)
 class Params:
-    """The encoder: valid, bias-free convolutions, then the mean over time.
+    """The encoder - valid, bias-free convolutions, then the mean over time - and its objective.
 
     Parameters
     ----------
-    widths, kernels, strides : one entry a convolution: output channels, taps and step in samples.
-        Every convolution but the last is followed by ReLU; the last width is the embedding's.
+    blocks : of the encoder; the last one's width is the embedding's, and it has no activation.
+    activation : between them, unbounded: "relu" or "leaky_relu".
+    objective : one of `OBJECTIVES`.
+    nu : fraction of the windows that a soft boundary may leave outside.
+    pretrain_epochs : epochs as the encoder of an autoencoder beforehand.
 
     Raises
     ------
-    ValueError : the three differ in length, are empty, or hold a number below 1.
+    ValueError : there is no block, or a value is not one there is.
     """
 
-    widths: tuple[int, ...] = (16, 24, 48, 64, 64)
-    kernels: tuple[int, ...] = (7, 5, 5, 3, 3)
-    strides: tuple[int, ...] = (2, 2, 5, 1, 1)
+    blocks: tuple[Block, ...] = (
+        Block(16, 7, stride=2),
+        Block(24, 5, stride=2),
+        Block(48, 5, stride=5),
+        Block(64, 3),
+        Block(64, 3),
+    )
+    activation: str = "relu"
+    objective: str = "one_class"
+    nu: float = 0.05
+    pretrain_epochs: int = 0
 
     def __post_init__(self) -> None:
         """Check what the docstring says."""
-        if not len(self.widths) == len(self.kernels) == len(self.strides) > 0:
+        if not self.blocks:
+            raise ValueError("blocks must hold at least one block, got none")
+        if self.activation not in ("relu", "leaky_relu"):
             raise ValueError(
-                "widths, kernels and strides must have one entry a convolution, "
-                f"got {len(self.widths)}, {len(self.kernels)} and {len(self.strides)}"
+                f"activation must be unbounded (relu, leaky_relu), got {self.activation}"
             )
-        if min(*self.widths, *self.kernels, *self.strides) < 1:
-            raise ValueError(f"widths, kernels and strides must be at least 1, got {self}")
-
-    @property
-    def receptive_field(self) -> int:
-        """Samples one output of the last convolution sees: the shortest window."""
-        steps = np.cumprod((1, *self.strides[:-1]))
-        return 1 + int(sum((k - 1) * step for k, step in zip(self.kernels, steps, strict=True)))
-
-
-def build(params: Params, input_shape: tuple[int, int]) -> Any:
-    """Return the encoder, a `keras.Model` from (window_len, n_leads) mV to the embedding."""
-    import keras
-
-    if input_shape[0] < params.receptive_field:
-        raise ValueError(
-            f"a window must hold {params.receptive_field} samples for these kernels and strides, "
-            f"got {input_shape[0]}"
-        )
-    x = inputs = keras.Input(input_shape)
-    last = len(params.widths) - 1
-    layers = zip(params.widths, params.kernels, params.strides, strict=True)
-    for i, (width, kernel, stride) in enumerate(layers):
-        x = keras.layers.Conv1D(
-            width,
-            kernel,
-            strides=stride,
-            padding="valid",
-            use_bias=False,
-            activation=None if i == last else "relu",
-            kernel_initializer="he_normal",
-        )(x)
-    return keras.Model(inputs, keras.layers.GlobalAveragePooling1D()(x), name="deep_svdd")
+        if self.objective not in OBJECTIVES:
+            raise ValueError(
+                f"objective must be one of {', '.join(OBJECTIVES)}, got {self.objective}"
+            )
+        if not 0 < self.nu < 1:
+            raise ValueError(f"nu must be in (0, 1), got {self.nu}")
+        if self.pretrain_epochs < 0:
+            raise ValueError(f"pretrain_epochs must be at least 0, got {self.pretrain_epochs}")
 
 
-def score_constants(outputs: Float32Array) -> dict[str, Float32Array]:
-    """Return the centre: the mean embedding, its coordinates kept away from 0.
+def suggest(trial: Any, input_shape: tuple[int, int]) -> Params:
+    """Draw an encoder whose receptive field fits the window."""
+    blocks = suggest_blocks(trial, (2, 6), (8, 16, 24, 32, 48, 64, 96), strides=(1, 2, 5))
+    return Params(
+        blocks=fitted_blocks(blocks, input_shape[0]),
+        activation=trial.suggest_categorical("activation", ("relu", "leaky_relu")),
+        objective=trial.suggest_categorical("objective", OBJECTIVES),
+        nu=trial.suggest_float("nu", 0.01, 0.2, log=True),
+        pretrain_epochs=trial.suggest_categorical("pretrain_epochs", (0, 2)),
+    )
 
-    Parameters
-    ----------
-    outputs : float32 (n_windows, n_outputs), the untrained network's embeddings.
-    """
+
+def fitted_blocks(blocks: tuple[Block, ...], window_len: int) -> tuple[Block, ...]:
+    """Return the leading blocks whose valid convolutions fit `window_len` columns."""
+    columns = window_len
+    for i, block in enumerate(blocks):
+        columns = (columns - (block.kernel - 1) * block.dilation - 1) // block.stride + 1
+        if columns < 1:
+            return blocks[:i]
+    return blocks
+
+
+def network(layers: Layers, params: Params, x: Any) -> Any:
+    """Return the embedding."""
+    style = Style(params.activation, padding="valid", use_bias=False)
+    return layers.mean(encode(layers, x, params.blocks, style, linear_end=True))
+
+
+def fit(params: Params, model: Any, windows: TrainingWindows, train: Train) -> Scoring:
+    """Pretrain where asked, fix the centre, and draw the embeddings towards it."""
+    if params.pretrain_epochs:
+        train(_reconstruction(model, windows), "pretraining", params.pretrain_epochs)
+    embeddings = outputs_of(model, windows)
+    centre = centre_of(embeddings)
+    train(_distance(params, model, windows, embeddings, centre))
+    return Scoring("squared_distance", {"centre": centre.tolist()})
+
+
+def centre_of(outputs: Float32Array) -> Float32Array:
+    """Return the mean embedding, its coordinates kept away from 0; float32 (n_outputs,)."""
     centre = outputs.mean(axis=0)
     nearest = np.float32(CENTRE_MIN * outputs.std())
     pushed = np.where(centre < 0, -nearest, nearest)
-    return {"centre": np.where(np.abs(centre) < nearest, pushed, centre).astype(np.float32)}
+    return np.where(np.abs(centre) < nearest, pushed, centre).astype(np.float32)
 
 
-def targets(constants: dict[str, Float32Array], x: Float32Array) -> Float32Array:
-    """Return the centre for every window, as a view that takes no memory."""
-    centre = constants["centre"]
-    return np.broadcast_to(centre, (len(x), len(centre)))
+def _distance(
+    params: Params,
+    model: Any,
+    windows: TrainingWindows,
+    embeddings: Float32Array,
+    centre: Float32Array,
+) -> Objective:
+    """Return the squared distance to the centre, or the soft boundary's loss.
 
-
-def loss(target: Any, output: Any) -> Any:
-    """Return the squared distance to the centre, (n_batch,)."""
+    The radius of a soft boundary is learned like any weight: at its optimum a fraction nu of the
+    windows lies outside. It starts at the quantile of the untrained distances.
+    """
+    import keras
     from keras import ops
 
-    return ops.sum(ops.square(output - target), axis=-1)
+    distance = ops.sum(ops.square(model.output - centre), axis=-1)
+    if params.objective == "soft_boundary":
+        start = float(np.quantile(((embeddings - centre) ** 2).sum(axis=1), 1 - params.nu))
+        radius = keras.layers.Dense(
+            1, use_bias=False, kernel_initializer=keras.initializers.Constant(start)
+        )(ops.ones_like(distance[:, None]))[:, 0]
+        distance = radius + ops.relu(distance - radius) / params.nu
+    return Objective(keras.Model(model.input, distance), lambda i, rng: (windows.batch(i, rng),))
+
+
+def _reconstruction(model: Any, windows: TrainingWindows) -> Objective:
+    """Return the error of a decoder that makes the window's mean-pooled shape from the encoder.
+
+    The decoder is thrown away; it mirrors the encoder's strides from its last signal.
+    """
+    import keras
+    from keras import ops
+
+    layers, style = KerasLayers(), Style()
+    signal = model.layers[-1].input
+    factor = max(1, shape_of(model.input)[0] // shape_of(signal)[0])
+    rebuilt = upsample(layers, signal, shape_of(model.input)[1], factor, 5, style)
+    n = shape_of(rebuilt)[0]
+    error = ops.mean(ops.square(rebuilt - model.input[:, :n]), axis=(1, 2))
+    return Objective(keras.Model(model.input, error), lambda i, rng: (windows.batch(i, rng),))

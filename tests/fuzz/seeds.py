@@ -13,6 +13,7 @@ import numpy as np
 from export.blob import write_blob
 from export.graph import read_graph
 from export.native import FirmwareError
+from export.score_rules import SCORE_RULES
 from export.signal_chain import SignalChain
 from export.streaming import plan_stream
 from tests.kernel_cases import CASES
@@ -33,10 +34,12 @@ def classifiers(name: str) -> Iterator[bytes]:
 
 
 def gates() -> Iterator[bytes]:
-    """Yield blobs that fit the fuzzer's inputs, one in two for streaming."""
+    """Yield blobs that fit the fuzzer's inputs, of both score rules, one in two for streaming."""
     for seed in range(4 * N_DRAWS):
         graph, hop_len = random_network(seed)
-        blob = gate_blob(graph, hop_len, plan_stream(graph, hop_len) if seed % 2 else None)
+        stream = plan_stream(graph, hop_len) if seed % 2 else None
+        rule = list(SCORE_RULES)[seed // 2 % len(SCORE_RULES)]
+        blob = gate_blob(graph, hop_len, stream, rule=rule)
         if len(blob) <= BYTES_MAX:
             yield blob
 
