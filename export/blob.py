@@ -148,7 +148,7 @@ class _Writer:
         self._offsets: dict[bytes, int] = {}
 
     def add(self, array: npt.NDArray[np.generic]) -> int:
-        """Return the offset of `array`, appended if need be; 0 for an empty one."""
+        """Return the offset of `array`, appended unless there is its equal; 0 for an empty one."""
         content = array.tobytes()
         if not content:
             return 0

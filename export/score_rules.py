@@ -160,16 +160,16 @@ def quantize_tables(constants: Constants, output: Tensor) -> Int32Array:
     ValueError : bad parts, or tables that are all zero or reach 2^91.
     """
     parts = table_parts(constants, output.n_bytes)
-    # Libraries differ in the last bit of exp: of 53 bits that is an entry rounded otherwise on
-    # another machine once in a few thousand tables, of an x86's 64 bits practically never.
+    # Libraries differ in the last bit of exp, so that an entry might be rounded otherwise on another
+    # machine: of 53 bits that would happen at times, of an x86's 64 it practically never does.
     values = np.longdouble(output.scale) * (np.arange(-128, 128) - output.zero_point)
     tables = np.stack([part.terms(values) for part in parts])
     largest = np.abs(tables).max()
-    fraction_bits = min(ENTRY_BITS - int(np.frexp(largest)[1]), FRACTION_BITS_MAX)
-    if largest == 0 or fraction_bits < -FRACTION_BITS_MAX:
+    if not 0 < largest < 2.0 ** (ENTRY_BITS + FRACTION_BITS_MAX):
         raise ValueError(
             f"the largest term of table_sum must be above 0 and below 2^91, got {largest:g}"
         )
+    fraction_bits = min(ENTRY_BITS - int(np.frexp(largest)[1]), FRACTION_BITS_MAX)
     entries = np.rint(np.ldexp(tables, fraction_bits)).astype(np.int32)
     counts = np.array([[part.count] for part in parts], np.int32)
     head = np.array([len(parts), fraction_bits], np.int32)
@@ -184,6 +184,7 @@ def table_sum(outputs: Int8Array, output: Tensor, constants: Int32Array) -> Int6
     assert len(table_of) == output.n_bytes
     codes = outputs.reshape(len(outputs), -1)
     # Window by window: a reconstruction has thousands of outputs, of 4 bytes each once looked up.
+    # The entry of code -128 lies behind the count, in column 1.
     sums = [rows[table_of, row.astype(np.int64) + 129].sum(dtype=np.int64) for row in codes]
     return np.array(sums, np.int64)
 

@@ -9,36 +9,24 @@ from typing import Any
 import numpy as np
 
 from datasets import SUPERCLASSES
-from datasets.records import BoolArray, Int64Array
+from datasets.bootstrap import Estimate, PatientBootstrap, Ranking
+from datasets.groups import AGAINST, VARIANTS, Groups, group_windows
+from datasets.groups import DEFINITIONS as GROUP_DEFINITIONS
+from datasets.records import BoolArray
 from export.blob import read_header
 from export.boards import Board
 from export.bundle import Bundle
 from export.device.image import FirmwareImage
 
-from .bootstrap import Estimate, PatientBootstrap, Ranking
 from .engines import InstructionCounts
 from .replay import Replay
 
 N_RESAMPLES = 1000
-AGAINST = ("all", "norm", "abnormal")
-VARIANTS = ("multi_label", "single_label")
 GRADES = {1: "clean", 2: "noisy", 3: "unusable"}
 """What the annotators' grades of quality mean (BUT QDB)."""
 
 DEFINITIONS = {
-    "Unseen": "A window is unseen when its record carries the held-out superclass, alone or "
-    "beside others.",
-    "In distribution (ID)": "A window is in distribution when its record carries at least one "
-    "superclass and not the held-out one. Records without any superclass are in no figure but "
-    "rejected and labels.",
-    "Multi-label, single-label": "Multi-label: all records. Single-label: only records with "
-    "exactly one superclass.",
-    "Against": "Unseen windows are compared with all ID windows, with those whose only superclass "
-    "is NORM, and with the abnormal ones (ID without NORM).",
-    "AUROC, AUPRC, FPR at 95 % TPR": "AUROC: how often an unseen window scores higher than an ID "
-    "window; 0.5 is chance. AUPRC: average precision; chance gets the share of unseen windows. "
-    "FPR at 95 % TPR: the share of ID windows rejected by the threshold that rejects 95 % of the "
-    "unseen ones.",
+    **GROUP_DEFINITIONS,
     "True and false rejects": "True rejects: share of the unseen windows that the filter rejects "
     "at the bundle's threshold. False rejects: the same of ID windows, of clean ones (no noise "
     "remark by the data set's authors) and of noisy ones (with a remark).",
@@ -62,29 +50,6 @@ DEFINITIONS = {
     "branches cost more.",
 }
 """What every figure means, in plain words."""
-
-
-@dataclass(frozen=True, slots=True)
-class Groups:
-    """Which windows are what; bool (n_windows,) each, defined in `DEFINITIONS`.
-
-    Parameters
-    ----------
-    labelled : the record carries a superclass; single : exactly one.
-    unseen, in_distribution : they part `labelled` in two.
-    norm, abnormal : in distribution and nothing but NORM; in distribution without NORM.
-    row_names : in-distribution superclasses, "several", "unseen (HYP)": rows of the confusion.
-    rows : int64 (n_windows,), index into `row_names`, -1 where the record carries no superclass.
-    """
-
-    labelled: BoolArray
-    single: BoolArray
-    unseen: BoolArray
-    in_distribution: BoolArray
-    norm: BoolArray
-    abnormal: BoolArray
-    row_names: tuple[str, ...]
-    rows: Int64Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +228,7 @@ def measure(
     image : sizes of the firmware image, where one was built.
     seed, n_resamples : of the patient bootstrap.
     """
-    groups = group_windows(replay, bundle)
+    groups = group_windows(replay.truth, bundle.data.hold_out)
     bootstrap = PatientBootstrap(replay.subject_ids, seed, n_resamples)
     threshold = bundle.manifest["filter"]["threshold"]
     return SimulationReport(
@@ -292,35 +257,6 @@ def measure(
             arena_bytes=int(bundle.manifest["arena_bytes"]),
         ),
         unseen_missing=_unseen_missing(groups, bundle.data.hold_out),
-    )
-
-
-def group_windows(replay: Replay, bundle: Bundle) -> Groups:
-    """Return which windows of `replay` are unseen and which in distribution, and so on."""
-    hold_out = bundle.data.hold_out
-    n_carried = replay.truth.sum(axis=1)
-    labelled, single = n_carried > 0, n_carried == 1
-    unseen = np.zeros(len(replay), np.bool_)
-    if hold_out is not None:
-        unseen = replay.truth[:, SUPERCLASSES.index(hold_out)]
-    in_distribution = labelled & ~unseen
-    carries_norm = replay.truth[:, SUPERCLASSES.index("NORM")]
-    names = [name for name in SUPERCLASSES if name != hold_out]
-    rows = np.full(len(replay), -1, np.int64)
-    for row, name in enumerate(names):
-        rows[in_distribution & single & replay.truth[:, SUPERCLASSES.index(name)]] = row
-    rows[in_distribution & ~single] = len(names)
-    rows[unseen] = len(names) + 1
-    last = ("several",) if hold_out is None else ("several", f"unseen ({hold_out})")
-    return Groups(
-        labelled=labelled,
-        single=single,
-        unseen=unseen,
-        in_distribution=in_distribution,
-        norm=in_distribution & single & carries_norm,
-        abnormal=in_distribution & ~carries_norm,
-        row_names=(*names, *last),
-        rows=rows,
     )
 
 
@@ -374,15 +310,11 @@ def _rejected_by_record(replay: Replay) -> dict[str, Estimate]:
     }
 
 
-def _of_variant(groups: Groups, variant: str) -> BoolArray:
-    return groups.single if variant == "single_label" else groups.labelled
-
-
 def _rejects(replay: Replay, groups: Groups, bootstrap: PatientBootstrap) -> dict[str, RejectRates]:
     rates = {}
     for variant in VARIANTS:
-        known = groups.in_distribution & _of_variant(groups, variant)
-        unseen = groups.unseen & _of_variant(groups, variant)
+        known = groups.in_distribution & groups.of_variant(variant)
+        unseen = groups.unseen & groups.of_variant(variant)
         true_rejects, clean, noisy = (
             bootstrap.rate(~replay.accepted, among)
             for among in (unseen, known & replay.clean, known & ~replay.clean)
@@ -394,13 +326,12 @@ def _rejects(replay: Replay, groups: Groups, bootstrap: PatientBootstrap) -> dic
 def _separations(
     replay: Replay, groups: Groups, bootstrap: PatientBootstrap
 ) -> tuple[Separation, ...]:
-    negatives = {"all": groups.in_distribution, "norm": groups.norm, "abnormal": groups.abnormal}
     scores, aged = replay.scores.astype(np.float64), np.isfinite(replay.ages)
     separations = []
     for variant in VARIANTS:
-        chosen = _of_variant(groups, variant)
+        chosen = groups.of_variant(variant)
         for against in AGAINST:
-            positive, negative = groups.unseen & chosen, negatives[against] & chosen
+            positive, negative = groups.unseen & chosen, groups.against(against) & chosen
             score = bootstrap.ranking(scores, positive, negative)
             age = bootstrap.ranking(replay.ages, positive & aged, negative & aged)
             separations.append(Separation(variant, against, score, age))

@@ -17,9 +17,10 @@ from bokeh.resources import Resources
 from bokeh.themes import Theme
 from sklearn.metrics import roc_curve
 
+from datasets.groups import Groups
 from datasets.records import BoolArray
 
-from .measures import GRADES, Groups
+from .measures import GRADES
 from .replay import Replay
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif"

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from datasets.bootstrap import Estimate
+from datasets.groups import Groups, group_windows
 from datasets.reader import RecordReader
 from export.bundle import Bundle
 from export.chain_windows import samples_shown
 from export.provenance import commit
 
-from .bootstrap import Estimate
-from .measures import DEFINITIONS, GRADES, Groups, SimulationReport, group_windows
+from .measures import DEFINITIONS, GRADES, SimulationReport
 from .plots import bokeh_script, embeddable, roc_plot, score_plot
 from .replay import Replay
 from .strips import SPAN_MV_MAX, Strip, choose_strips, decided, draw_strip
@@ -93,7 +94,7 @@ def write_report(
     open_record : opens the record of an id with the leads that were replayed, for the strips.
     out : folder, made if need be.
     """
-    groups = group_windows(replay, bundle)
+    groups = group_windows(replay.truth, bundle.data.hold_out)
     strips = choose_strips(replay, bundle, groups)
     out.mkdir(parents=True, exist_ok=True)
     values = _json(report, replay, bundle, provenance, strips)

@@ -12,10 +12,11 @@ from bokeh.plotting import figure
 
 from datasets import SUPERCLASSES
 from datasets.ecg_paper import INK, LARGE_SQUARE_MV, LARGE_SQUARE_S, rule_as_paper
+from datasets.groups import Groups
 from datasets.records import BoolArray, FloatArray
 from export.bundle import Bundle
 
-from .measures import GRADES, Groups, right_diagnoses
+from .measures import GRADES, right_diagnoses
 from .replay import Replay
 
 SPAN_MV_MIN, SPAN_MV_MAX = 2.0, 6.0

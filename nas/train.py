@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 
 from datasets.command_line import CheckFailed
 from datasets.progress import progress
@@ -56,7 +57,7 @@ class Trainer:
         assert stage not in self.losses
         n_epochs = self._plan.epochs if epochs is None else epochs
         batch_size = self._plan.batch_size_for(self._n_windows)
-        n_steps = -(-self._n_windows // batch_size)
+        n_steps = self._n_windows // batch_size
         model = objective.network
         _compile(model, self._plan, n_epochs * n_steps)
         checkpoint = self._checkpoint.stage(stage)
@@ -75,13 +76,17 @@ class Trainer:
 
     def _batches(
         self, objective: Objective, n_stage: int, epoch: int, batch_size: int
-    ) -> Iterator[tuple[int, Any]]:
-        """Yield (windows, inputs) of every step of an epoch."""
+    ) -> Iterator[tuple[npt.NDArray[Any], ...]]:
+        """Yield the inputs of every step of an epoch.
+
+        All batches are of one size, so that a compiled step fits them all; the few windows left
+        over are others in every epoch.
+        """
         key = (self._seed, n_stage, epoch)
         order = np.random.default_rng(key).permutation(self._n_windows)
-        for step, start in enumerate(range(0, self._n_windows, batch_size)):
-            index = order[start : start + batch_size]
-            yield len(index), objective.inputs(index, np.random.default_rng((*key, step)))
+        for step in range(self._n_windows // batch_size):
+            index = order[step * batch_size : (step + 1) * batch_size]
+            yield objective.inputs(index, np.random.default_rng((*key, step)))
 
 
 def _compile(model: Any, plan: TrainingPlan, n_steps: int) -> None:
@@ -96,26 +101,34 @@ def _compile(model: Any, plan: TrainingPlan, n_steps: int) -> None:
 
 def _run_epoch(
     model: Any,
-    batches: Iterator[tuple[int, Any]],
+    batches: Iterator[tuple[npt.NDArray[Any], ...]],
     shown: str,
     advance: Callable[[int, str], None],
 ) -> float:
-    """Train one epoch and return its mean loss."""
+    """Train one epoch and return its mean loss; a failed one leaves the weights it began with."""
     before = model.get_weights()
-    total, n_seen = 0.0, 0
-    for step, (n_windows, inputs) in enumerate(batches, start=1):
+    total = 0.0
+    for step, inputs in enumerate(batches, start=1):
         model.reset_metrics()
         x = list(inputs) if len(inputs) > 1 else inputs[0]
-        loss = float(model.train_on_batch(x, np.zeros(n_windows, np.float32)))
+        loss = float(model.train_on_batch(x, np.zeros(len(inputs[0]), np.float32)))
         if not np.isfinite(loss):
             model.set_weights(before)
-            raise CheckFailed(
-                f"the loss must stay finite, got {loss} in {shown}, step {step}; "
-                "the weights of the last good epoch are kept: try a lower learning rate"
-            )
-        total, n_seen = total + loss * n_windows, n_seen + n_windows
-        advance(1, f"{shown}, loss {total / n_seen:.4g}")
-    return total / n_seen
+            raise _diverged(f"the loss must stay finite, got {loss} in {shown}, step {step}")
+        total += loss
+        advance(1, f"{shown}, loss {total / step:.4g}")
+    # The last step's loss was of the weights before it.
+    if not all(np.isfinite(weights).all() for weights in model.get_weights()):
+        model.set_weights(before)
+        raise _diverged(f"the weights must stay finite, got others after {shown}, step {step}")
+    return total / step
+
+
+def _diverged(what: str) -> CheckFailed:
+    return CheckFailed(
+        f"{what}; the weights of the last good epoch are kept: "
+        "try a lower learning rate, with --overwrite"
+    )
 
 
 def keep(model: Any, job: Job, trained: TrainedPart, checkpoint: Checkpoint) -> None:
@@ -126,15 +139,9 @@ def keep(model: Any, job: Job, trained: TrainedPart, checkpoint: Checkpoint) -> 
     """
     path = model_path(job.run, job.part)
     temporary = path.with_name(f".{path.name}.tmp.keras")
-    alone(model).save(temporary)
+    model.save(temporary)
     path.with_suffix(".json").unlink(missing_ok=True)
     temporary.replace(path)
     save_part(job.run, job.part, trained)
     checkpoint.remove()
 
-
-def alone(model: Any) -> Any:
-    """Return the network without loss and optimizer."""
-    network = keras.Model.from_config(model.get_config())
-    network.set_weights(model.get_weights())
-    return network

@@ -66,7 +66,7 @@ def make_bundle(folder, n_leads=1, dataset="synthetic", score_rule="squared_dist
     head_file = small_network(2, data.window_len, n_leads, classifier=True)
     graph = read_graph(gate_file)
     output = graph.tensors[graph.output]
-    score = example_score(score_rule, output, blobs.REJECT_NOTHING)
+    score = example_score(score_rule, output)
     gate = blobs.write_blob(graph, data.chain, data.hop_len, gate_file, score)
     windows = np.stack([ecg_like(seed, n_leads=n_leads) for seed in range(12)])
     codes = np.stack([data.chain.apply(window) for window in windows])

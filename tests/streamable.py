@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from export.blob import Score, write_blob
+from export.blob import REJECT_NOTHING, Score, write_blob
 from export.layers import Graph, Layer, Op, Tensor
 from export.score_rules import SCORE_RULES
 from export.signal_chain import SignalChain
@@ -19,7 +19,7 @@ EXAMPLE_CONSTANTS = {
 """By score rule: trained constants for an output tensor."""
 
 
-def example_score(rule, output, threshold):
+def example_score(rule, output, threshold=REJECT_NOTHING):
     """Return the score of a gate with `output`, by the constants above."""
     constants = SCORE_RULES[rule].quantize_constants(EXAMPLE_CONSTANTS[rule](output), output)
     return Score(SCORE_RULES[rule].code, constants, threshold)
@@ -183,7 +183,7 @@ def random_network(seed, n_leads=None):
 
 def gate_blob(graph, hop_len, stream=None, chain=None, rule="squared_distance"):
     """Return the blob of a gate that rejects nothing."""
-    score = example_score(rule, graph.tensors[graph.output], 2**62)
+    score = example_score(rule, graph.tensors[graph.output])
     return write_blob(graph, chain or SignalChain(), hop_len, b"a test", score, stream)
 
 

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from export import blob as blobs
 from export.graph import read_graph
-from export.layers import Op
+from export.layers import Op, Tensor
 from export.native import STATUS_TEXT, FirmwareError, Role
-from export.pipeline import Pipeline, trace_network
+from export.pipeline import Pipeline, run_network, trace_network
+from export.score_rules import SCORE_RULES
 from export.signal_chain import SignalChain
 from tests.kernel_cases import CASES
 from tests.streamable import Builder
@@ -176,6 +177,74 @@ def test_weights_behind_the_last_tap_count_for_nothing():
     x = np.random.default_rng(0).integers(-128, 128, (40, 1), dtype=np.int8)
     traces = [trace_network(b, Role.CLASSIFIER, x) for b in (good, blobs.seal(bytes(blob)))]
     np.testing.assert_array_equal(*traces)
+
+
+TABLES = make_blob(rule="table_sum")  # of two parts over four outputs
+N_WORDS = 2 + 2 * 257
+
+
+def with_constants(blob, change):
+    """Return `blob`, sealed, after `change` of its score constants, int32."""
+    data = bytearray(blob)
+    offset = int(np.frombuffer(data, HEADER, 1)["score_constants"][0])
+    change(np.frombuffer(data, "<i4", N_WORDS, offset))
+    return blobs.seal(bytes(data))
+
+
+@pytest.mark.parametrize(
+    ("index", "value"),
+    [
+        *((0, n_parts) for n_parts in (0, -1, 1, 3, 8, 9, 2**31 - 1, -(2**31))),
+        *((1, bits) for bits in (63, -63, 2**31 - 1, -(2**31))),
+        *((2, count) for count in (0, -1, 2, 4, 2**31 - 1, -(2**31))),
+        *((2 + 257, count) for count in (0, -3, 2, 4, 2**31 - 1, -(2**31))),
+    ],
+)
+def test_tables_that_do_not_fit_the_outputs_are_refused(index, value):
+    assert status_of(TABLES) == 0
+
+    def change(constants):
+        constants[index] = value
+
+    assert status_of(with_constants(TABLES, change)) == 11
+
+
+def test_tables_that_end_behind_the_blob_are_refused():
+    offset = int(np.frombuffer(TABLES, HEADER, 1)["score_constants"][0])
+    end = offset + 4 * N_WORDS
+    assert end <= len(TABLES) < end + blobs.ALIGN
+    for length in range(offset + 4, end, 4):
+        assert status_of(blobs.seal(TABLES[:length])) == 11
+    assert status_of(blobs.seal(TABLES[:end])) == 0
+
+
+def test_tables_that_begin_near_the_end_are_refused():
+    for offset in range(len(TABLES) - 4 * 257, len(TABLES), 4):
+        assert status_of(changed(TABLES, "score_constants", offset)) == 11
+
+
+@settings(max_examples=300)
+@given(data=st.data())
+def test_altered_tables_are_refused_or_scored_as_in_numpy(data):
+    edges = st.sampled_from([0, 1, 2, 3, 4, 2 + 257, N_WORDS - 1])
+    words = st.one_of(edges, st.integers(0, N_WORDS - 1))
+    values = st.one_of(st.integers(-4, 10), st.integers(-(2**31), 2**31 - 1))
+
+    def change(constants):
+        for index in data.draw(st.lists(words, min_size=1, max_size=4)):
+            constants[index] = data.draw(values)
+
+    blob = with_constants(TABLES, change)
+    if status_of(blob) != 0:
+        assert status_of(blob) == 11
+        return
+    window = np.random.default_rng(0).integers(-128, 128, (3, 100, 1), dtype=np.int8)
+    outputs, scores = run_network(blob, Role.GATE, window)
+    constants = np.array(blobs.read_header(blob).score_constants, np.int32)
+    output = Tensor(1, 4, 1.0, 0)
+    np.testing.assert_array_equal(
+        scores, SCORE_RULES["table_sum"].score(outputs, output, constants)
+    )
 
 
 def first_layer(blob):

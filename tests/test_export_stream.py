@@ -9,10 +9,11 @@ from export import blob as blobs
 from export.graph import read_graph
 from export.native import aligned_blob, native
 from export.pipeline import Pipeline
+from export.score_rules import SCORE_RULES
 from export.signal_chain import SignalChain
 from export.streaming import NotStreamableError, plan_stream
 from tests.networks import run_tflm
-from tests.streamable import RULE, Builder, deep_svdd, gate_blob, random_network
+from tests.streamable import Builder, deep_svdd, example_score, gate_blob, random_network
 from tests.tflite_networks import classifier_file, deep_svdd_file, valid_residual_file
 
 DEFAULT = ((16, 24, 48, 64, 64), (7, 5, 5, 3, 3), (2, 2, 5, 1, 1))  # nas.detectors.deep_svdd
@@ -55,7 +56,8 @@ def test_a_random_network_streams_to_the_same_scores(data):
 @pytest.mark.parametrize(
     ("make", "hop_len", "n_leads"), [(deep_svdd_file, 100, 1), (valid_residual_file, 20, 2)]
 )
-def test_streaming_gives_the_scores_of_tflite_micro(make, hop_len, n_leads):
+@pytest.mark.parametrize("rule", SCORE_RULES)
+def test_streaming_gives_the_scores_of_tflite_micro(make, hop_len, n_leads, rule):
     """The independent oracle, window by window; the residual block's skip is cropped."""
     data = make()
     graph = read_graph(data)
@@ -63,10 +65,10 @@ def test_streaming_gives_the_scores_of_tflite_micro(make, hop_len, n_leads):
     x = counts(3, window_len + 12 * hop_len, n_leads)
     codes = SignalChain().apply(x)
     windows = [codes[at : at + window_len] for at in range(0, 12 * hop_len + 1, hop_len)]
-    centre = np.zeros(output.n_bytes, np.int32)
-    expected = RULE.score(run_tflm(data, windows), output, centre)
+    constants = example_score(rule, output).constants
+    expected = SCORE_RULES[rule].score(run_tflm(data, windows), output, constants)
     for plan in (plan_stream(graph, hop_len), plan_stream(graph, hop_len, hop_len)):
-        found = decide(gate_blob(graph, hop_len, plan), x)
+        found = decide(gate_blob(graph, hop_len, plan, rule=rule), x)
         assert [d.scores[0] for d in found] == expected.tolist()
         assert [d.window_start for d in found] == list(range(0, 12 * hop_len + 1, hop_len))
 

@@ -9,9 +9,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from datasets import SUPERCLASSES
 from export.boards import load_board
-from firmware_sim.bootstrap import PatientBootstrap, ranking_metrics
 from firmware_sim.engines import InstructionCounts
-from firmware_sim.measures import group_windows, measure
+from firmware_sim.measures import measure
 from firmware_sim.replay import Replay
 from tests.bundles import bare_bundle
 
@@ -63,7 +62,7 @@ def report():
 
 
 def test_windows_are_sorted_into_groups():
-    groups = group_windows(make_replay(ROWS), bare_bundle(THRESHOLD))
+    groups = group_windows(make_replay(ROWS).truth, "HYP")
     assert np.flatnonzero(groups.unseen).tolist() == [6, 7]
     assert np.flatnonzero(groups.in_distribution).tolist() == [0, 1, 2, 3, 4, 5]
     assert np.flatnonzero(groups.norm).tolist() == [0, 1]

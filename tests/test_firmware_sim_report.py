@@ -15,7 +15,7 @@ from datasets.reader import RecordReader
 from export.boards import load_board
 from firmware_sim import report as report_module
 from firmware_sim.engines import InstructionCounts
-from firmware_sim.measures import group_windows, measure
+from firmware_sim.measures import measure
 from firmware_sim.replay import Replay
 from firmware_sim.report import Provenance, headlines, write_report
 from firmware_sim.strips import choose_strips, range_mv

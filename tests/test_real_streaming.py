@@ -10,10 +10,11 @@ import wfdb
 from datasets import open_dataset
 from export.graph import read_graph
 from export.pipeline import Pipeline
+from export.score_rules import squared_distance
 from export.signal_chain import SignalChain
 from export.streaming import plan_stream
 from tests.networks import run_tflm
-from tests.streamable import RULE, gate_blob
+from tests.streamable import example_score, gate_blob
 from tests.tflite_networks import deep_svdd_file
 
 WINDOW_LEN, HOP_LEN = 1000, 100
@@ -59,8 +60,8 @@ def test_half_an_hour_of_mitbih(gates, record):
     picked = found[::TFLM_EVERY]
     windows = [codes[d.window_start : d.window_start + WINDOW_LEN] for d in picked]
     output = read_graph(deep_svdd_file()).tensors[-1]
-    centre = np.zeros(output.n_bytes, np.int32)
-    scores = RULE.score(run_tflm(deep_svdd_file(), windows), output, centre)
+    constants = example_score("squared_distance", output).constants
+    scores = squared_distance(run_tflm(deep_svdd_file(), windows), output, constants)
     assert [d.scores[0] for d in picked] == scores.tolist()
 
 

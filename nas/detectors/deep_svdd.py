@@ -8,6 +8,7 @@ shown, is kept out of reach as in the paper's section 3.3: no bias anywhere, unb
 no coordinate of c near 0.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,7 @@ CENTRE_MIN = 0.1
 A zero coordinate is met by zero weights. The authors' code keeps them 0.1 away; ours is relative,
 since the embeddings' size follows the signal's unit.
 """
+RADIUS_RATE = 10.0  # of a soft boundary, relative to the weights' rate
 OBJECTIVES = ("one_class", "soft_boundary")
 
 
@@ -108,7 +110,7 @@ def network(layers: Layers, params: Params, x: Any) -> Any:
 def fit(params: Params, model: Any, windows: TrainingWindows, train: Train) -> Scoring:
     """Pretrain where asked, fix the centre, and draw the embeddings towards it."""
     if params.pretrain_epochs:
-        train(_reconstruction(model, windows), "pretraining", params.pretrain_epochs)
+        train(_reconstruction(params, model, windows), "pretraining", params.pretrain_epochs)
     embeddings = outputs_of(model, windows)
     centre = centre_of(embeddings)
     train(_distance(params, model, windows, embeddings, centre))
@@ -132,34 +134,41 @@ def _distance(
 ) -> Objective:
     """Return the squared distance to the centre, or the soft boundary's loss.
 
-    The radius of a soft boundary is learned like any weight: at its optimum a fraction nu of the
-    windows lies outside. It starts at the quantile of the untrained distances.
+    The boundary's squared radius is learned beside the weights: at its optimum a fraction nu of
+    the windows lies outside. It starts at that quantile of the untrained distances.
     """
     import keras
     from keras import ops
 
-    distance = ops.sum(ops.square(model.output - centre), axis=-1)
+    loss = ops.sum(ops.square(model.output - centre), axis=-1)
     if params.objective == "soft_boundary":
-        start = float(np.quantile(((embeddings - centre) ** 2).sum(axis=1), 1 - params.nu))
-        radius = keras.layers.Dense(
-            1, use_bias=False, kernel_initializer=keras.initializers.Constant(start)
-        )(ops.ones_like(distance[:, None]))[:, 0]
-        distance = radius + ops.relu(distance - radius) / params.nu
-    return Objective(keras.Model(model.input, distance), lambda i, rng: (windows.batch(i, rng),))
+        untrained = ((embeddings - centre) ** 2).sum(axis=1)
+        start = float(np.quantile(untrained, 1 - params.nu))
+        # Its logarithm, so that a step of the optimizer is a fraction of whatever size distances
+        # have: RADIUS_RATE times the learning rate, far above what weight decay takes back.
+        log_radius = keras.layers.Dense(
+            1, use_bias=False, kernel_initializer="zeros", name="log_radius"
+        )(RADIUS_RATE * ops.ones_like(model.output[:, :1]))
+        radius = start * ops.exp(log_radius[:, 0])
+        loss = radius + ops.relu(loss - radius) / params.nu
+    return Objective(keras.Model(model.input, loss), lambda i, rng: (windows.batch(i, rng),))
 
 
-def _reconstruction(model: Any, windows: TrainingWindows) -> Objective:
-    """Return the error of a decoder that makes the window's mean-pooled shape from the encoder.
+def _reconstruction(params: Params, model: Any, windows: TrainingWindows) -> Objective:
+    """Return the squared error of a decoder behind the encoder's last signal.
 
-    The decoder is thrown away; it mirrors the encoder's strides from its last signal.
+    Every column is read as the `stride` samples in the middle of its receptive field; the signal
+    is widened by zeros so that columns reach the window's ends, where a column's neighbours have to
+    tell what it was. The decoder is thrown away.
     """
     import keras
     from keras import ops
 
-    layers, style = KerasLayers(), Style()
+    window_len, n_leads = shape_of(model.input)
     signal = model.layers[-1].input
-    factor = max(1, shape_of(model.input)[0] // shape_of(signal)[0])
-    rebuilt = upsample(layers, signal, shape_of(model.input)[1], factor, 5, style)
-    n = shape_of(rebuilt)[0]
-    error = ops.mean(ops.square(rebuilt - model.input[:, :n]), axis=(1, 2))
+    stride = math.prod(block.stride for block in params.blocks)
+    missing = -(-window_len // stride) - shape_of(signal)[0]
+    signal = keras.layers.ZeroPadding1D((missing // 2, missing - missing // 2))(signal)
+    rebuilt = upsample(KerasLayers(), signal, n_leads, stride, 5, Style())[:, :window_len]
+    error = ops.mean(ops.square(rebuilt - model.input), axis=(1, 2))
     return Objective(keras.Model(model.input, error), lambda i, rng: (windows.batch(i, rng),))

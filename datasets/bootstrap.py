@@ -7,7 +7,7 @@ import numpy.typing as npt
 from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from datasets.records import BoolArray, FloatArray, Int64Array, StrArray
+from .records import BoolArray, FloatArray, Int64Array, StrArray
 
 Float32Array = npt.NDArray[np.float32]
 
