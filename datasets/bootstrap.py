@@ -1,5 +1,6 @@
 """Rates with intervals: patients, not windows, are what is drawn again."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ Float32Array = npt.NDArray[np.float32]
 TAIL = 0.025  # each side of a 95 % interval
 TPR_REQUIRED = 0.95
 CHUNK_ELEMENTS = 1 << 19  # resamples x windows held at once
+N_RESAMPLES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,50 @@ class Ranking:
     n_negative: int
 
 
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """A figure on the windows themselves and on every draw of patients.
+
+    Figures of one bootstrap may be averaged and subtracted draw by draw.
+
+    Parameters
+    ----------
+    value : None where there is no window to measure on.
+    draws : float (n_resamples,), NaN in a draw that lacks what the figure needs.
+    n, n_patients : as in `Estimate`.
+    """
+
+    value: float | None
+    draws: FloatArray
+    n: int
+    n_patients: int
+
+    def estimate(self) -> Estimate:
+        """Return the figure with its interval."""
+        usable = self.draws[np.isfinite(self.draws)]
+        if self.value is None or self.n_patients < 2 or not len(usable):
+            return Estimate(self.value, None, None, self.n, self.n_patients)
+        low, high = np.quantile(usable, (TAIL, 1 - TAIL))
+        if low == high:  # no draw differs: the bootstrap cannot say how sure that is
+            return Estimate(self.value, None, None, self.n, self.n_patients)
+        return Estimate(self.value, float(low), float(high), self.n, self.n_patients)
+
+
+def mean_of(figures: Sequence[Sampled]) -> Sampled:
+    """Return the mean of figures of one bootstrap; it has no value where one of them has none.
+
+    Its counts are those of the figure that rests on most windows.
+    """
+    values = [figure.value for figure in figures if figure.value is not None]
+    most = max(figures, key=lambda figure: figure.n)
+    return Sampled(
+        value=float(np.mean(values)) if len(values) == len(figures) else None,
+        draws=np.mean([figure.draws for figure in figures], axis=0),
+        n=most.n,
+        n_patients=most.n_patients,
+    )
+
+
 class PatientBootstrap:
     """95 % percentile intervals from resampling patients with replacement.
 
@@ -77,7 +123,9 @@ class PatientBootstrap:
     0.75
     """
 
-    def __init__(self, subject_ids: StrArray, seed: int = 0, n_resamples: int = 1000) -> None:
+    def __init__(
+        self, subject_ids: StrArray, seed: int = 0, n_resamples: int = N_RESAMPLES
+    ) -> None:
         subjects, self._patient = np.unique(subject_ids, return_inverse=True)
         self._n_patients = len(subjects)
         rng = np.random.default_rng(seed)
@@ -100,7 +148,13 @@ class PatientBootstrap:
         if value in (0.0, 1.0):
             exact = stats.binomtest(round(value) * n_patients, n_patients).proportion_ci(0.95)
             return Estimate(value, float(exact.low), float(exact.high), n, n_patients)
-        return self._estimate(value, self._rates(hit, among), n, n_patients)
+        return self.sampled_rate(hit, among).estimate()
+
+    def sampled_rate(self, hit: BoolArray, among: BoolArray) -> Sampled:
+        """Return the share of `rate` with its draws."""
+        n, n_patients = self._counts(among)
+        value = float((hit & among).sum() / n) if n else None
+        return Sampled(value, self._rates(hit, among), n, n_patients)
 
     def gain_points(self, hit: BoolArray, before: BoolArray, after: BoolArray) -> Estimate:
         """Return the rate of `hit` among `after` less that among `before`, in percentage points."""
@@ -109,19 +163,33 @@ class PatientBootstrap:
             return Estimate(None, None, None, n, n_patients)
         value = 100 * float(hit[after].mean() - hit[before].mean())
         draws = 100 * (self._rates(hit, after) - self._rates(hit, before))
-        return self._estimate(value, draws, n, n_patients)
+        return Sampled(value, draws, n, n_patients).estimate()
 
     def ranking(self, scores: FloatArray, positive: BoolArray, negative: BoolArray) -> Ranking:
         """Return how well `scores` (n_windows,) rank `positive` windows above `negative` ones.
 
         Windows in neither are left out. Point values are scikit-learn's.
         """
+        auroc, auprc, fpr_at_95tpr = self.sampled_ranking(scores, positive, negative)
+        n_positive, n_negative = int(positive.sum()), int(negative.sum())
+        return Ranking(
+            auroc=auroc.estimate(),
+            auprc=auprc.estimate(),
+            fpr_at_95tpr=fpr_at_95tpr.estimate(),
+            base_rate=None if auroc.value is None else n_positive / auroc.n,
+            n_positive=n_positive,
+            n_negative=n_negative,
+        )
+
+    def sampled_ranking(
+        self, scores: FloatArray, positive: BoolArray, negative: BoolArray
+    ) -> tuple[Sampled, Sampled, Sampled]:
+        """Return AUROC, AUPRC and FPR at 95 % TPR of `ranking` with their draws."""
         chosen = positive | negative
         n, n_patients = self._counts(chosen)
-        n_positive, n_negative = int(positive.sum()), int(negative.sum())
-        if not (n_positive and n_negative):
-            nothing = Estimate(None, None, None, n, n_patients)
-            return Ranking(nothing, nothing, nothing, None, n_positive, n_negative)
+        if not (positive.any() and negative.any()):
+            nothing = Sampled(None, np.full(len(self._draws), np.nan), n, n_patients)
+            return nothing, nothing, nothing
         x, y = scores[chosen], positive[chosen]
         fpr, tpr, _ = roc_curve(y, x, drop_intermediate=False)
         values = (
@@ -133,10 +201,10 @@ class PatientBootstrap:
         if min(self._counts(positive)[1], self._counts(negative)[1]) < 2:
             draws = np.full_like(draws, np.nan)  # one patient is no sample of their class
         auroc, auprc, fpr_at_95tpr = (
-            self._estimate(value, column, n, n_patients)
+            Sampled(value, column, n, n_patients)
             for value, column in zip(values, draws.T, strict=True)
         )
-        return Ranking(auroc, auprc, fpr_at_95tpr, n_positive / n, n_positive, n_negative)
+        return auroc, auprc, fpr_at_95tpr
 
     def _ranking_draws(self, x: FloatArray, y: BoolArray, patient: Int64Array) -> FloatArray:
         """Return `ranking_metrics` of every draw, a few draws at a time."""
@@ -168,15 +236,6 @@ class PatientBootstrap:
         rates = np.full(len(n), np.nan)
         np.divide(n_hit, n, out=rates, where=n > 0)
         return rates
-
-    def _estimate(self, value: float, draws: FloatArray, n: int, n_patients: int) -> Estimate:
-        usable = draws[np.isfinite(draws)]
-        if n_patients < 2 or not len(usable):
-            return Estimate(value, None, None, n, n_patients)
-        low, high = np.quantile(usable, (TAIL, 1 - TAIL))
-        if low == high:  # no draw differs: the bootstrap cannot say how sure that is
-            return Estimate(value, None, None, n, n_patients)
-        return Estimate(value, float(low), float(high), n, n_patients)
 
 
 def ranking_metrics(

@@ -160,8 +160,8 @@ def quantize_tables(constants: Constants, output: Tensor) -> Int32Array:
     ValueError : bad parts, or tables that are all zero or reach 2^91.
     """
     parts = table_parts(constants, output.n_bytes)
-    # Libraries differ in the last bit of exp, so that an entry might be rounded otherwise on another
-    # machine: of 53 bits that would happen at times, of an x86's 64 it practically never does.
+    # Libraries differ in the last bit of exp, so that another machine might round an entry the
+    # other way: of 53 bits it would at times, of an x86's 64 it practically never does.
     values = np.longdouble(output.scale) * (np.arange(-128, 128) - output.zero_point)
     tables = np.stack([part.terms(values) for part in parts])
     largest = np.abs(tables).max()

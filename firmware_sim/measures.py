@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from datasets import SUPERCLASSES
-from datasets.bootstrap import Estimate, PatientBootstrap, Ranking
+from datasets.bootstrap import N_RESAMPLES, Estimate, PatientBootstrap, Ranking
 from datasets.groups import AGAINST, VARIANTS, Groups, group_windows
 from datasets.groups import DEFINITIONS as GROUP_DEFINITIONS
 from datasets.records import BoolArray
@@ -21,7 +21,6 @@ from export.device.image import FirmwareImage
 from .engines import InstructionCounts
 from .replay import Replay
 
-N_RESAMPLES = 1000
 GRADES = {1: "clean", 2: "noisy", 3: "unusable"}
 """What the annotators' grades of quality mean (BUT QDB)."""
 

@@ -1,17 +1,17 @@
 """One training of one part of a run folder: what decides its result, and whether it is done."""
 
-import importlib.metadata
+import importlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from export.provenance import commit
 from export.training_run import PARTS, DataSettings, TrainedPart, load_part
 
 from .checkpoint import Checkpoint, differences
 from .plan import TrainingPlan
-
-PACKAGES = ("keras", "numpy", "tensorflow-cpu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +117,16 @@ class Job:
             return None
 
 
-def _versions() -> dict[str, str | None]:
-    return {name: _version(name) for name in PACKAGES}
+def _versions() -> dict[str, str]:
+    """Return the versions of what computes: Keras, the backend in use, numpy.
 
+    A training of one backend does not fit a checkpoint of the other, whose entry is missing.
+    """
+    import keras
 
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+    backend = keras.backend.backend()
+    return {
+        "keras": keras.__version__,
+        backend: importlib.import_module(backend).__version__,
+        "numpy": np.__version__,
+    }

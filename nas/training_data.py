@@ -14,6 +14,7 @@ def describe_data(
     fs_target: float,
     highpass_hz: float,
     mains_hz: float | None,
+    window_s: float = 10.0,
 ) -> DataSettings:
     """Return the settings a run is trained with; gain and baseline are the first record's.
 
@@ -21,6 +22,7 @@ def describe_data(
     ----------
     protocol : of the run; data : where the recordings lie, None where they need no folder.
     leads : names as asked for; fs_target, highpass_hz, mains_hz : as in `SignalChain`.
+    window_s : length of a window in seconds.
 
     Raises
     ------
@@ -39,6 +41,7 @@ def describe_data(
         highpass_hz=highpass_hz,
         fingerprint=dataset.fingerprint,
         rehearsal=protocol.rehearsal,
+        window_s=window_s,
         fs_target=fs_target,
         mains_hz=mains_hz,
     )

@@ -8,6 +8,8 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from datasets import SUPERCLASSES
+from datasets.bootstrap import PatientBootstrap, ranking_metrics
+from datasets.groups import group_windows
 from export.boards import load_board
 from firmware_sim.engines import InstructionCounts
 from firmware_sim.measures import measure

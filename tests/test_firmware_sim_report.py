@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from datasets import SUPERCLASSES, EcgRecord
+from datasets.groups import group_windows
 from datasets.reader import RecordReader
 from export.boards import load_board
 from firmware_sim import report as report_module
@@ -257,7 +258,7 @@ def test_only_three_of_many_leads_are_drawn(tmp_path):
 
 def test_strips_are_extremes_and_medians_of_their_kind():
     replay, bundle = make_replay(), bare_bundle(THRESHOLD)
-    groups = group_windows(replay, bundle)
+    groups = group_windows(replay.truth, "HYP")
     strips = {s.title: s.index for s in choose_strips(replay, bundle, groups)}
     assert len(strips) == len(set(strips.values())) == 8
     known = groups.in_distribution & replay.clean & ~replay.accepted
@@ -269,9 +270,7 @@ def test_strips_are_extremes_and_medians_of_their_kind():
 def test_kinds_without_a_window_are_left_out():
     replay = replace(make_replay(), accepted=np.ones(N_WINDOWS, bool))
     replay = replace(replay, labels=replay.labels_alone)
-    strips = choose_strips(
-        replay, bare_bundle(THRESHOLD), group_windows(replay, bare_bundle(THRESHOLD))
-    )
+    strips = choose_strips(replay, bare_bundle(THRESHOLD), group_windows(replay.truth, "HYP"))
     assert [s.title for s in strips] == [
         "Accepted, diagnosed right",
         "Accepted, diagnosed wrong",

@@ -1,0 +1,144 @@
+"""What the families share that rebuild a window: encoder, bottleneck, decoder, and how it errs.
+
+Encoder and decoder are convolutions throughout, so that a bottleneck is a short signal: one vector
+of `embedding` values for every `stride` samples. A network ends in its residual x - x_hat, whose
+int8 scale then is fine where it has to be; the score sums a function of it.
+"""
+
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from export.score_rules import TablePart
+
+from ..blocks import Block, Style, encode, run_block, suggest_blocks, upsample
+from ..layers import Layers, shape_of
+
+ERRORS = ("square", "absolute")
+"""Functions of the residual, by their names in `export.score_rules.FUNCTIONS`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coder:
+    """An encoder and the decoder that mirrors it.
+
+    Parameters
+    ----------
+    blocks : of the encoder; the decoder undoes them in reverse order.
+    embedding : values of the bottleneck for every `stride` samples, all leads together.
+    decoder_kernel : taps of the decoder's convolutions, at their input's rate.
+    activation, norm : as in `Style`; the bottleneck and the decoder's end are linear.
+
+    Raises
+    ------
+    ValueError : there is no block, or a value is out of range.
+    """
+
+    blocks: tuple[Block, ...] = (
+        Block(16, 7, stride=2),
+        Block(32, 5, stride=5),
+        Block(48, 5, stride=5),
+    )
+    embedding: int = 8
+    decoder_kernel: int = 3
+    activation: str = "relu"
+    norm: bool = False
+
+    def __post_init__(self) -> None:
+        """Check what the docstring says."""
+        if not self.blocks:
+            raise ValueError("blocks must hold at least one block, got none")
+        for name in ("embedding", "decoder_kernel"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        assert self.style
+
+    @property
+    def style(self) -> Style:
+        """What the convolutions share."""
+        return Style(self.activation, norm=self.norm)
+
+    @property
+    def stride(self) -> int:
+        """Samples that share one vector of the bottleneck."""
+        return math.prod(block.stride for block in self.blocks)
+
+    def encode(self, layers: Layers, x: Any) -> Any:
+        """Return the signal before the bottleneck.
+
+        Raises
+        ------
+        ValueError : the window is shorter than what one vector of the bottleneck stands for.
+        """
+        if shape_of(x)[0] < self.stride:
+            raise ValueError(
+                f"the encoder strides by {self.stride} samples, the window has {shape_of(x)[0]}"
+            )
+        return encode(layers, x, self.blocks, self.style)
+
+    def decode(self, layers: Layers, code: Any, shape: tuple[int, int]) -> Any:
+        """Return the window of `shape` (window_len, n_leads) rebuilt from the bottleneck.
+
+        Strides that do not divide the window give some columns too many, which are cut off behind.
+        """
+        x = code
+        for i, block in reversed(list(enumerate(self.blocks))):
+            x = self._undo(layers, x, block, self.blocks[i - 1].width if i else shape[1], i == 0)
+        return layers.crop(x, 0, shape_of(x)[0] - shape[0]) if shape_of(x) != shape else x
+
+    def _undo(self, layers: Layers, x: Any, block: Block, width: int, last: bool) -> Any:
+        """Return the signal at the rate and width that `block` was given."""
+        style = replace(self.style, norm=False) if last else self.style
+        if block.stride == 1:
+            mirrored = replace(block, width=width, kernel=self.decoder_kernel)
+            return run_block(layers, x, mirrored, style, last)
+        x = upsample(
+            layers, x, width, block.stride, self.decoder_kernel, style, separable=block.separable
+        )
+        return x if last else layers.activation(x, style.activation)
+
+    def rebuild(self, layers: Layers, x: Any) -> Any:
+        """Return x_hat: the window as it comes out of the bottleneck."""
+        code = layers.conv(self.embedding, 1)(self.encode(layers, x))
+        return self.decode(layers, code, shape_of(x))
+
+
+def suggest_coder(trial: Any, window_len: int, depth: tuple[int, int] = (2, 4)) -> Coder:
+    """Draw a coder whose strides fit the window."""
+    blocks = suggest_blocks(trial, depth, (8, 16, 24, 32, 48, 64), strides=(1, 2, 5))
+    return Coder(
+        blocks=fitted_blocks(blocks, window_len),
+        embedding=trial.suggest_categorical("embedding", (2, 4, 8, 16, 32)),
+        decoder_kernel=trial.suggest_categorical("decoder_kernel", (1, 3, 5)),
+        activation=trial.suggest_categorical("activation", ("relu", "leaky_relu", "tanh")),
+        norm=trial.suggest_categorical("norm", (False, True)),
+    )
+
+
+def fitted_blocks(blocks: tuple[Block, ...], window_len: int) -> tuple[Block, ...]:
+    """Return the leading blocks that together stride by no more than the window."""
+    stride = 1
+    for i, block in enumerate(blocks):
+        stride *= block.stride
+        if stride > window_len:
+            return blocks[:i]
+    return blocks
+
+
+def check_error(error: str) -> None:
+    """Raise ValueError where `error` is none of `ERRORS`."""
+    if error not in ERRORS:
+        raise ValueError(f"error must be one of {', '.join(ERRORS)}, got {error}")
+
+
+def errors_of(residual: Any, error: str) -> Any:
+    """Return |residual| or its square, symbolic."""
+    from keras import ops
+
+    return ops.square(residual) if error == "square" else ops.absolute(residual)
+
+
+def mean_error(shape: tuple[int, int], error: str) -> dict[str, Any]:
+    """Return the constants of a `table_sum` that is a window's mean error, in mV or mV^2."""
+    n = math.prod(shape)
+    return {"parts": [asdict(TablePart(n, error, 1 / n, 1.0))]}
