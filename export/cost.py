@@ -107,11 +107,13 @@ class NetworkEstimate:
 
     Parameters
     ----------
+    role : "filter" or "classifier".
     streams : whether a decision computes only the columns that are new since the one before.
-    layers : instructions a decision, in order of execution; names : of the layers.
+    names, layers : of each layer in order of execution, and its instructions a decision.
     per_window : all of a decision.
     """
 
+    role: str
     streams: bool
     names: tuple[str, ...]
     layers: tuple[float, ...]
@@ -174,6 +176,7 @@ class CostModel:
         layers, rest = network.work
         each = tuple(map(self._instructions, layers))
         return NetworkEstimate(
+            role="classifier" if network.score_rule is None else "filter",
             streams=network.stream is not None,
             names=tuple(network.graph.layer_name(i) for i in range(len(each))),
             layers=each,
