@@ -13,11 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from .arena import ArenaPlan
-from .layers import Graph, Layer, Op
+from .layers import Graph, Layer, Op, padded
 from .streaming import StreamPlan, StreamTensor, reach_of
 
 CHANNELS_AT_ONCE = 16  # of kernels/weighted.c
 SUMS_AT_ONCE = 8  # of kernels/mean_s8.c
+VECTOR = 16  # bytes of a Helium register
 LANES = (4, 8, 16)
 """Values that a vector instruction takes at once, as int32, int16 and int8."""
 
@@ -160,25 +161,29 @@ def _pooled(graph: Graph, layer: Layer, rows: tuple[StreamTensor, ...], n_runs: 
 # One function a kernel.
 
 
-def _tiles(run: Run) -> Iterator[tuple[int, int]]:
+def _tiles(width: int, tile: int) -> Iterator[tuple[int, int]]:
     """Yield (columns, number of tiles of so many columns) of a convolution."""
-    full, rest = divmod(run.out[0], run.tile)
-    yield from ((n, times) for n, times in ((run.tile, full), (rest, 1)) if n and times)
+    full, rest = divmod(width, tile)
+    yield from ((n, times) for n, times in ((tile, full), (rest, 1)) if n and times)
 
 
 def _convolution(run: Run) -> Counts:
     layer, (in_width, in_channels) = run.layer, run.inputs[0]
     counts: Counts = Counter()
-    for n, times in _tiles(run):
+    for n, times in _tiles(run.out[0], run.tile):
         columns = (n - 1) * layer.stride + layer.kernel
         calls = 1 if layer.dilation == 1 else n * layer.kernel
         widened = columns if layer.dilation == 1 else calls
         counts += _times(_weighted(layer.kernel * in_channels, run.out[1], n), times)
         counts["CONV.tiles"] += times
         counts["CONV.widen_calls"] += times * calls
-        for lanes in (1, *LANES):
-            per_call = -(-widened * in_channels // calls // lanes)
-            counts[f"CONV.widened{lanes}"] += times * calls * per_call
+        counts["CONV.widened"] += times * widened * in_channels
+        counts["CONV.widened_fours"] += times * calls * (widened * in_channels // calls // 4)
+    tile, overlap = _helium_tile(run, layer.kernel * in_channels)
+    for n, times in _tiles(run.out[0], tile):
+        counts["helium.tiles"] += times
+        counts += _times(_helium(layer.kernel * in_channels, run.out[1], n), times)
+        counts += _times(_helium_copies(run, n, overlap), times)
     taps = _taps_inside(layer, run.pad_left, in_width, run.out[0])
     if (padding := layer.kernel * run.out[0] - taps) > 0:
         counts["CONV.padded"] += 1
@@ -189,10 +194,9 @@ def _convolution(run: Run) -> Counts:
 
 def _fully_connected(run: Run) -> Counts:
     n_terms = run.inputs[0][0] * run.inputs[0][1]
-    counts = _weighted(n_terms, run.out[1], 1)
-    for lanes in (1, *LANES):
-        counts[f"CONV.widened{lanes}"] += -(-n_terms // lanes)
-    return counts
+    counts = _weighted(n_terms, run.out[1], 1) + _helium(n_terms, run.out[1], 1)
+    widened = {"CONV.widened": n_terms, "CONV.widened_fours": n_terms // 4}
+    return counts + Counter({**widened, "helium.ordered": -(-padded(n_terms) // VECTOR)})
 
 
 def _weighted(n_terms: int, channels: int, n_columns: int) -> Counts:
@@ -218,12 +222,51 @@ def _weighted(n_terms: int, channels: int, n_columns: int) -> Counts:
             "weighted.odd_fours": (fours % 2) * (rows // 2 * pairs + dots_4x1 + dots_few),
         }
     )
-    for lanes in LANES[1:]:
-        counts[f"weighted.terms{lanes}"] += n_columns * channels * -(-n_terms // lanes)
-    for lanes in LANES:
-        counts[f"weighted.channels{lanes}"] += n_columns * -(-channels // lanes)
-        counts[f"weighted.columns{lanes}"] += channels * -(-n_columns // lanes)
     return counts
+
+
+def _helium_tile(run: Run, n_terms: int) -> tuple[int, bool]:
+    """Return the columns at a time of kernels/mve/conv_s8.c, and whether their windows overlap."""
+    layer, taps = run.layer, padded(n_terms)
+    overlap = layer.dilation == 1 and layer.stride * run.inputs[0][1] % 4 == 0
+    fits = layer.scratch_bytes(min(run.tile, run.out[0])) // taps
+    return (run.tile if overlap else min(run.tile, fits)), overlap
+
+
+def _helium_copies(run: Run, n: int, overlap: bool) -> Counts:
+    """Return how codes of `n` windows are laid out there."""
+    layer, channels = run.layer, run.inputs[0][1]
+    columns = (n - 1) * layer.stride + layer.kernel
+    runs, size = (1, columns * channels) if overlap else (n, layer.kernel * channels)
+    counts = Counter({"helium.runs": runs, "helium.ordered": runs * -(-padded(size) // VECTOR)})
+    if layer.dilation > 1:
+        pieces = n * layer.kernel
+        counts += Counter({"helium.pieces": pieces, "helium.copied": pieces * -(-channels // VECTOR)})
+    return counts
+
+
+def _helium(n_terms: int, channels: int, n: int) -> Counts:
+    """kernels/mve/weighted_s8.c on one tile of `n` columns."""
+    groups = -(-channels // 4)
+    vectors, last = padded(n_terms) // VECTOR, padded(n_terms) % VECTOR > 0
+    if n == 1:
+        return Counter(
+            {
+                "helium.single_groups": groups,
+                "helium.single_vectors": groups * vectors,
+                "helium.single_last": groups * last,
+            }
+        )
+    return Counter(
+        {
+            "helium.groups": groups,
+            "helium.vectors": groups * vectors,
+            "helium.last": groups * last,
+            "helium.columns": groups * n,
+            "helium.column_vectors": groups * n * vectors,
+            "helium.column_last": groups * n * last,
+        }
+    )
 
 
 def _depthwise(run: Run) -> Counts:
