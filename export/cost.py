@@ -11,15 +11,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
 from .arena import ArenaPlan, fit_scratch, plan_arena
 from .blob import Score, write_blob
 from .boards import Board
 from .core_fit import REFIT, CoreFit, load_core_fit
 from .cost_features import Counts, decision_counts, stream_counts, window_counts
 from .device.image import LAYER_TICKS_BYTES, objects_sha256
-from .layers import Graph
+from .layers import Graph, Tensor
 from .pipeline import Pipeline
 from .score_rules import SCORE_RULES
 from .signal_chain import SignalChain
@@ -96,9 +94,26 @@ def plan_network(
     )
 
 
-def untrained_score(rule: str, n_outputs: int) -> Score:
-    """Return a score of a rule's size, for a network that has no constants yet."""
-    return Score(SCORE_RULES[rule].code, np.zeros(n_outputs, np.int32))
+def untrained_score(rule: str, n_outputs: int, n_parts: int = 1) -> Score:
+    """Return a score of a rule's size, for a network that has no constants yet.
+
+    Parameters
+    ----------
+    rule : a name in `SCORE_RULES`; n_parts : of "table_sum", up to one an output.
+
+    Raises
+    ------
+    ValueError : the rule has no such parts.
+    """
+    constants: dict[str, Any] = {"centre": [0.0] * n_outputs}
+    if rule == "table_sum":
+        counts = [1] * (n_parts - 1) + [n_outputs - n_parts + 1]
+        part = {"function": "square", "weight": 1.0, "gain": 1.0}
+        constants = {"parts": [{"count": count, **part} for count in counts]}
+    elif n_parts != 1:
+        raise ValueError(f"{rule} must have one part, got {n_parts}")
+    output = Tensor(1, n_outputs, 1 / 64, 0)
+    return Score(SCORE_RULES[rule].code, SCORE_RULES[rule].quantize_constants(constants, output))
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +222,8 @@ class CostModel:
         networks = [*gates, *([classifier] if classifier else [])]
         blobs = tuple(len(network.blob) for network in networks)
         n_layers = sum(len(network.graph.layers) for network in networks)
-        with Pipeline([gate.blob for gate in gates], classifier and classifier.blob) as pipeline:
+        last = None if classifier is None else classifier.blob
+        with Pipeline([gate.blob for gate in gates], last) as pipeline:
             arena_bytes = pipeline.arena_bytes
         image = self.fit.images[self.board.name]
         return Cost(

@@ -95,7 +95,7 @@ def kernel_counts(run: Run) -> Counts:
 
 
 def _times(counts: Counts, n: float) -> Counts:
-    return Counter({name: count * n for name, count in counts.items()})  # type: ignore[misc]
+    return Counter({name: count * n for name, count in counts.items()})
 
 
 def _stream_layer(graph: Graph, plan: StreamPlan, hop_len: int, index: int) -> Counts:
@@ -119,9 +119,7 @@ def _stream_layer(graph: Graph, plan: StreamPlan, hop_len: int, index: int) -> C
     return counts
 
 
-def _stream_run(
-    graph: Graph, layer: Layer, rows: tuple[StreamTensor, ...], n_columns: int
-) -> Run:
+def _stream_run(graph: Graph, layer: Layer, rows: tuple[StreamTensor, ...], n_columns: int) -> Run:
     reach = reach_of(layer)
 
     def shape(tensor: int) -> Shape:
@@ -140,13 +138,13 @@ def _stream_run(
 
 
 def _pooled(graph: Graph, layer: Layer, rows: tuple[StreamTensor, ...], n_runs: int) -> Counts:
-    """Sums of blocks of columns; once a window, their sums."""
+    """Return what a mean does: it sums blocks of columns and, once a window, their sums."""
     source, block = rows[layer.inputs[0]], rows[layer.output].block
     width, channels = graph.tensors[layer.inputs[0]].width, graph.tensors[layer.output].channels
     n_columns = n_runs * source.columns
     n_closed = n_columns / block
     return Counter(
-        {  # type: ignore[dict-item]
+        {
             "stream.pool_runs": n_runs,
             "stream.pool_columns": n_columns,
             "stream.pool_values": n_columns * channels,
@@ -200,7 +198,7 @@ def _fully_connected(run: Run) -> Counts:
 
 
 def _weighted(n_terms: int, channels: int, n_columns: int) -> Counts:
-    """kernels/weighted.c on one tile."""
+    """Return what kernels/weighted.c does on one tile."""
     rows = n_columns - n_columns % 2 if n_columns > 2 else 0
     few = n_columns - rows
     fours, pairs, groups = -(-n_terms // 4), -(-channels // 2), -(-channels // CHANNELS_AT_ONCE)
@@ -241,12 +239,13 @@ def _helium_copies(run: Run, n: int, overlap: bool) -> Counts:
     counts = Counter({"helium.runs": runs, "helium.ordered": runs * -(-padded(size) // VECTOR)})
     if layer.dilation > 1:
         pieces = n * layer.kernel
-        counts += Counter({"helium.pieces": pieces, "helium.copied": pieces * -(-channels // VECTOR)})
+        counts["helium.pieces"] = pieces
+        counts["helium.copied"] = pieces * -(-channels // VECTOR)
     return counts
 
 
 def _helium(n_terms: int, channels: int, n: int) -> Counts:
-    """kernels/mve/weighted_s8.c on one tile of `n` columns."""
+    """Return what kernels/mve/weighted_s8.c does on one tile of `n` columns."""
     groups = -(-channels // 4)
     vectors, last = padded(n_terms) // VECTOR, padded(n_terms) % VECTOR > 0
     if n == 1:
@@ -291,7 +290,7 @@ def _depthwise(run: Run) -> Counts:
 
 
 def _elementwise(run: Run) -> Counts:
-    """Both inputs whole in one loop, or a loop a column."""
+    """Return the work on both inputs whole, in one loop, or in a loop a column."""
     name = run.layer.op.name
     a, b = run.inputs
     if a == b == run.out:

@@ -48,8 +48,9 @@ def plan_source(source: Path, hop_s: float = 1.0, is_classifier: bool = False) -
     if not is_classifier:
         score = untrained_score(RULE, graph.tensors[graph.output].n_bytes)
     network = plan_network(graph, round(hop_s * chain.fs_target), score, chain)
-    parts = ((), network) if is_classifier else ((network,), None)
-    return Planned(*parts, chain.fs_target)
+    if is_classifier:
+        return Planned((), network, chain.fs_target)
+    return Planned((network,), None, chain.fs_target)
 
 
 def _read_file(source: Path, lsb_mv: float) -> Graph:
@@ -101,5 +102,3 @@ def cost_lines(cost: Cost, model: CostModel) -> Iterator[str]:
 
 def _of(needed: int, available: int) -> str:
     return f"{needed:,} of {available:,}"
-
-

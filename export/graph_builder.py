@@ -113,12 +113,13 @@ class GraphBuilder:
     ) -> int:
         """Add a layer from all of `x` to (1, channels)."""
         n_in = self._tensors[x].n_bytes
-        window = {"kernel": 1, "stride": 1, "dilation": 1}
         return self._weighted(
             *(Op.FULLY_CONNECTED, x, (1, channels), (channels, 1, n_in), n_in),
             relu=relu,
             weights_of=weights_of,
-            **window,
+            kernel=1,
+            stride=1,
+            dilation=1,
         )
 
     def constant(self, width: int, channels: int) -> int:
@@ -250,7 +251,9 @@ class GraphBuilder:
         out_width, window = _windows(width, kernel, stride, 1, same)
         return self._moved(op, (x,), (out_width, channels), **window)
 
-    def _moved(self, op: Op, sources: tuple[int, ...], shape: tuple[int, int], **fields: int) -> int:
+    def _moved(
+        self, op: Op, sources: tuple[int, ...], shape: tuple[int, int], **fields: Any
+    ) -> int:
         """Add a layer that keeps values, and so the zero point."""
         x = self._layer(op, sources, shape, **fields)
         zero_point = self._tensors[sources[0]].zero_point
@@ -292,7 +295,7 @@ class GraphBuilder:
 
 def _windows(
     width: int, kernel: int, stride: int, dilation: int, same: bool
-) -> tuple[int, dict[str, int]]:
+) -> tuple[int, dict[str, Any]]:
     """Return the columns that a kernel makes of `width`, and its fields of a layer."""
     if min(kernel, stride, dilation) < 1:
         raise ValueError(

@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -80,12 +80,13 @@ def _with_room(board: Board) -> Board:
 
 def _request(network: PlannedNetwork) -> bytes:
     if len(network.blob) > BLOB_BYTES_MAX:
-        raise ValueError(f"a blob must have at most {BLOB_BYTES_MAX} bytes, has {len(network.blob)}")
+        n_bytes = len(network.blob)
+        raise ValueError(f"a blob must have at most {BLOB_BYTES_MAX} bytes, has {n_bytes}")
     role = Role.CLASSIFIER if network.score_rule is None else Role.GATE
     return np.array([(len(network.blob), role, N_DECISIONS)], REQUEST).tobytes() + network.blob
 
 
-def _read(results: bytes, networks: Sequence[PlannedNetwork], board: Board):
+def _read(results: bytes, networks: Sequence[PlannedNetwork], board: Board) -> Iterator[Measured]:
     at = 0
     for network in networks:
         totals = np.frombuffer(results, TOTALS, 1, at)[0]

@@ -165,7 +165,8 @@ def _compiler() -> str:
 
 def error_table(fits: Sequence[CoreFit]) -> str:
     """Return the errors of some cores as a table in Markdown."""
-    lines = ["| core | networks run | n | median | 90 % within | worst |", "|---|---|---|---|---|---|"]
+    head = "| core | networks run | n | median | 90 % within | worst |"
+    lines = [head, "|---|---|---|---|---|---|"]
     for fit in fits:
         lines += [
             f"| {fit.core} | {name} | {error.n} | {error.median:.1%} | {error.p90:.1%} "

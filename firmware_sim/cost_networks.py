@@ -10,10 +10,11 @@ import numpy as np
 
 from export.cost import PlannedNetwork, plan_network, untrained_score
 from export.graph_builder import GraphBuilder
-from export.layers import Graph, Op
+from export.layers import Graph
+from export.score_rules import SCORE_RULES
 
 N_FIT, N_TEST = 180, 50
-RULE = "squared_distance"
+RULES = tuple(SCORE_RULES)
 TERMS_MAX = 1 << 14
 """Products of one sum, at most; `layer_check.c`."""
 
@@ -36,9 +37,10 @@ def testing_networks() -> list[PlannedNetwork]:
 
 
 def _in_both_forms(graphs: Sequence[tuple[Graph, int]]) -> list[PlannedNetwork]:
-    networks = []
+    networks: list[PlannedNetwork] = []
     for graph, hop_len in graphs:
-        score = untrained_score(RULE, graph.tensors[graph.output].n_bytes)
+        rule = RULES[len(networks) % len(RULES)]
+        score = untrained_score(rule, graph.tensors[graph.output].n_bytes)
         streaming = plan_network(graph, hop_len, score)
         if streaming.stream is not None:
             networks.append(streaming)
@@ -155,7 +157,7 @@ def _window(rng: Rng) -> GraphBuilder:
 
 
 def _encoder(rng: Rng) -> tuple[Graph, int]:
-    """Valid convolutions, some separable, some with a cropped shortcut, then the mean."""
+    """Return valid convolutions, some separable, some with a cropped shortcut, then the mean."""
     b, x, strides = _window(rng), 0, [2, _draw(rng, 2, 5), _draw(rng, 1, 5)]
     for i in range(rng.integers(3, 7)):
         stride = strides[i] if i < len(strides) else 1
@@ -173,7 +175,7 @@ def _encoder(rng: Rng) -> tuple[Graph, int]:
 
 
 def _classifier(rng: Rng) -> tuple[Graph, int]:
-    """A strided stem, residual blocks with padding, the mean, logits."""
+    """Return a strided stem, residual blocks with padding, the mean, logits."""
     b = _window(rng)
     x = b.conv(0, _draw(rng, 12, 16, 24), 7, 2, same=True, relu=True)
     for stride in (2, 2, _draw(rng, 1, 5)):
@@ -185,7 +187,7 @@ def _classifier(rng: Rng) -> tuple[Graph, int]:
 
 
 def _separable(rng: Rng) -> tuple[Graph, int]:
-    """Depthwise and pointwise convolutions with tabulated activations, with or without padding."""
+    """Return depthwise and pointwise convolutions with tabulated activations."""
     b, same = _window(rng), bool(rng.integers(2))
     x = b.conv(0, _draw(rng, 16, 24, 32), 5, 2, same=same, relu=True)
     for i in range(rng.integers(2, 5)):
@@ -195,7 +197,7 @@ def _separable(rng: Rng) -> tuple[Graph, int]:
 
 
 def _autoencoder(rng: Rng) -> tuple[Graph, int]:
-    """Strided convolutions down, then up by reading channels as columns."""
+    """Return strided convolutions down, then up by reading channels as columns."""
     b = _window(rng)
     leads, channels = b.shape(0)[1], _draw(rng, 8, 16, 24)
     x = b.conv(0, channels, 7, 2, same=True, relu=True)
@@ -209,7 +211,7 @@ def _autoencoder(rng: Rng) -> tuple[Graph, int]:
 
 
 def _dense(rng: Rng) -> tuple[Graph, int]:
-    """Fully connected layers, narrow in the middle, on the pooled signal."""
+    """Return fully connected layers, narrow in the middle, on the pooled signal."""
     b = _window(rng)
     x = b.average_pool(0, 5, 5)
     outer, inner = _draw(rng, 64, 128), _draw(rng, 8, 16)
@@ -219,7 +221,7 @@ def _dense(rng: Rng) -> tuple[Graph, int]:
 
 
 def _coupling(rng: Rng) -> tuple[Graph, int]:
-    """Half of the channels scaled and shifted by a network of the other half, some times."""
+    """Return layers that scale and shift half of the channels by a network of the other half."""
     b, half = _window(rng), _draw(rng, 4, 8)
     x = b.conv(0, 2 * half, 5, 5, same=True)
     hidden = _draw(rng, 16, 32)
@@ -243,8 +245,3 @@ FAMILIES: tuple[Callable[[Rng], tuple[Graph, int]], ...] = (
     _dense,
 )
 """What the networks a model is held against are drawn from, in turn."""
-
-
-def operators_of(networks: Sequence[PlannedNetwork]) -> set[Op]:
-    """Return every operator that runs in some networks."""
-    return {layer.op for network in networks for layer in network.graph.layers}
