@@ -4,6 +4,8 @@ What a network costs - its blob, its memory, its instructions - follows from its
 weights are made up, and differ from layer to layer as trained ones do.
 """
 
+from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,19 +15,19 @@ from datasets.records import Int8Array
 from .layers import Graph, Layer, Op, Tensor, in_canonical_order
 
 SCALE = 1 / 64
-LINEAR, RECTIFIED = 3, -128
-"""Zero points as the converter chooses them: about 0, and -128 behind a ReLU."""
+ZERO_POINT, RECTIFIED = 3, -128
+"""As the converter chooses them: -128 behind a ReLU."""
 RANGE = 70.0
 """Root mean square of a made-up weight: sums of n products grow as RANGE * sqrt(n)."""
 BIAS_MAX = 5000
+FUSING = frozenset({Op.CONV, Op.DEPTHWISE_CONV, Op.FULLY_CONNECTED, Op.ADD, Op.SUB, Op.MUL})
+"""Operators that clamp their outputs: a ReLU right behind is part of them."""
 
 
 class GraphBuilder:
     """Adds layers one behind the other; every method returns the number of the new tensor.
 
-    A ReLU right behind a CONV, DEPTHWISE_CONV, FULLY_CONNECTED, ADD, SUB or MUL is part of that
-    layer, since the converter fuses it: `relu=True`. Every other activation is a `lookup`. What
-    Keras calls batch normalisation is folded into the convolution before it: no layer.
+    Batch normalisation is no layer: the converter folds it into the convolution before it.
 
     Parameters
     ----------
@@ -39,10 +41,11 @@ class GraphBuilder:
     Examples
     --------
     >>> builder = GraphBuilder(1000, 1)
-    >>> x = builder.conv(0, 16, kernel=7, stride=2, relu=True)
+    >>> x = builder.relu(builder.conv(0, 16, kernel=7, stride=2))
     >>> builder.shape(x)
     (497, 16)
-    >>> graph = builder.graph(builder.mean(x))
+    >>> len(builder.graph(builder.mean(x)).layers)
+    2
     """
 
     def __init__(self, window_len: int, n_leads: int, seed: int = 0) -> None:
@@ -51,6 +54,7 @@ class GraphBuilder:
         self._rng = np.random.default_rng(seed)
         self._tensors = [Tensor(window_len, n_leads, SCALE, 0)]
         self._layers: list[Layer] = []
+        self._relus: set[int] = set()
 
     def shape(self, x: int) -> tuple[int, int]:
         """Return (width, channels) of a tensor."""
@@ -58,7 +62,8 @@ class GraphBuilder:
 
     def graph(self, output: int) -> Graph:
         """Return the network that ends in `output`."""
-        return in_canonical_order(Graph(tuple(self._tensors), tuple(self._layers), 0, output))
+        layers = self._fused(output)
+        return in_canonical_order(Graph(tuple(self._tensors), tuple(layers), 0, output))
 
     def conv(
         self,
@@ -68,7 +73,6 @@ class GraphBuilder:
         stride: int = 1,
         dilation: int = 1,
         same: bool = False,
-        relu: bool = False,
         weights_of: int | None = None,
     ) -> int:
         """Add a convolution; `same` pads as Keras does, `weights_of` shares another's weights.
@@ -81,7 +85,6 @@ class GraphBuilder:
         out_width, window = _windows(width, kernel, stride, dilation, same)
         return self._weighted(
             *(Op.CONV, x, (out_width, channels), (channels, kernel, n_in), kernel * n_in),
-            relu=relu,
             weights_of=weights_of,
             **window,
         )
@@ -94,7 +97,6 @@ class GraphBuilder:
         dilation: int = 1,
         same: bool = False,
         multiplier: int = 1,
-        relu: bool = False,
         weights_of: int | None = None,
     ) -> int:
         """Add a convolution of every channel with `multiplier` kernels of its own."""
@@ -103,19 +105,17 @@ class GraphBuilder:
         out_width, window = _windows(width, kernel, stride, dilation, same)
         return self._weighted(
             *(Op.DEPTHWISE_CONV, x, (out_width, channels), (kernel, channels), kernel),
-            relu=relu,
             weights_of=weights_of,
             **window,
         )
 
     def fully_connected(
-        self, x: int, channels: int, relu: bool = False, weights_of: int | None = None
+        self, x: int, channels: int, weights_of: int | None = None
     ) -> int:
         """Add a layer from all of `x` to (1, channels)."""
         n_in = self._tensors[x].n_bytes
         return self._weighted(
             *(Op.FULLY_CONNECTED, x, (1, channels), (channels, 1, n_in), n_in),
-            relu=relu,
             weights_of=weights_of,
             kernel=1,
             stride=1,
@@ -127,17 +127,17 @@ class GraphBuilder:
         data = self._codes((width, channels))
         return self._tensor(Tensor(width, channels, SCALE, 0, data))
 
-    def add(self, a: int, b: int, relu: bool = False) -> int:
+    def add(self, a: int, b: int) -> int:
         """Add a + b; either may be of width 1 or channels 1, and then counts for all."""
-        return self._elementwise(Op.ADD, a, b, relu)
+        return self._elementwise(Op.ADD, a, b)
 
-    def subtract(self, a: int, b: int, relu: bool = False) -> int:
+    def subtract(self, a: int, b: int) -> int:
         """Add a - b."""
-        return self._elementwise(Op.SUB, a, b, relu)
+        return self._elementwise(Op.SUB, a, b)
 
-    def multiply(self, a: int, b: int, relu: bool = False) -> int:
+    def multiply(self, a: int, b: int) -> int:
         """Add a * b."""
-        return self._elementwise(Op.MUL, a, b, relu)
+        return self._elementwise(Op.MUL, a, b)
 
     def mean(self, x: int) -> int:
         """Add the mean over time: (1, channels)."""
@@ -205,9 +205,32 @@ class GraphBuilder:
             kernel=channels[0],
         )
 
+    def relu(self, x: int) -> int:
+        """Add ReLU or ReLU6; no layer of its own where only it reads what another can clamp."""
+        y = self.lookup(x)
+        self._tensors[y] = replace(self._tensors[y], zero_point=RECTIFIED)
+        self._relus.add(y)
+        return y
+
     def lookup(self, x: int) -> int:
-        """Add an activation of 256 values: whatever is not a fused ReLU."""
+        """Add any other activation, as a table of 256 values."""
         return self._layer(Op.LOOKUP, (x,), self.shape(x), weights=self._codes((256,)))
+
+    def _fused(self, output: int) -> list[Layer]:
+        """Return the layers; what a ReLU is part of writes where it would."""
+        readers = Counter(tensor for layer in self._layers for tensor in layer.inputs)
+        fused = {}  # the ReLU's output, by what it reads
+        for layer in self._layers:
+            alone = readers[layer.inputs[0]] == 1 and layer.inputs[0] != output
+            if layer.output in self._relus and alone:
+                fused[layer.inputs[0]] = layer.output
+        writers = {layer.output: layer for layer in self._layers}
+        fused = {x: y for x, y in fused.items() if x in writers and writers[x].op in FUSING}
+        return [
+            replace(layer, output=fused.get(layer.output, layer.output))
+            for layer in self._layers
+            if layer.output not in fused.values()
+        ]
 
     def _weighted(
         self,
@@ -237,14 +260,14 @@ class GraphBuilder:
             **fields,
         )
 
-    def _elementwise(self, op: Op, a: int, b: int, relu: bool) -> int:
+    def _elementwise(self, op: Op, a: int, b: int) -> int:
         shapes = [self.shape(a), self.shape(b)]
         out = (max(w for w, _ in shapes), max(c for _, c in shapes))
         for width, channels in shapes:
             if width not in (1, out[0]) or channels not in (1, out[1]):
                 raise ValueError(f"{op.name} must have inputs of one shape, or 1, got {shapes}")
         scales = ([2**30], [-5]) if op == Op.MUL else ([2**30] * 3, [0, 0, -17])
-        return self._layer(op, (a, b), out, relu, multipliers=scales[0], shifts=scales[1])
+        return self._layer(op, (a, b), out, multipliers=scales[0], shifts=scales[1])
 
     def _pool(self, op: Op, x: int, kernel: int, stride: int, same: bool) -> int:
         width, channels = self.shape(x)
@@ -265,13 +288,12 @@ class GraphBuilder:
         op: Op,
         sources: tuple[int, ...],
         shape: tuple[int, int],
-        relu: bool = False,
         multipliers: Any = (),
         shifts: Any = (),
         bias: Any = (),
         **fields: Any,
     ) -> int:
-        output = self._tensor(Tensor(*shape, SCALE, RECTIFIED if relu else LINEAR))
+        output = self._tensor(Tensor(*shape, SCALE, ZERO_POINT))
         self._layers.append(
             Layer(
                 *(op, sources, output, output),

@@ -76,17 +76,20 @@ def _any_network(rng: Rng) -> tuple[Graph, int]:
     return b.graph(x), total * max(1, _between(rng, 10, 120) // total)
 
 
+def _activated(b: GraphBuilder, x: int, rng: Rng) -> int:
+    return b.relu(x) if rng.integers(2) else x
+
+
 def _convolve(b: GraphBuilder, x: int, rng: Rng, stride: int, same: bool) -> int:
     dilation = _draw(rng, 1, 1, 2, 3) if stride == 1 else 1
     kernel = _draw(rng, 1, 2, 3, 4, 5, 7)
-    relu = bool(rng.integers(2))
-    return b.conv(x, _between(rng, 1, 80), kernel, stride, dilation, same, relu)
+    return _activated(b, b.conv(x, _between(rng, 1, 80), kernel, stride, dilation, same), rng)
 
 
 def _separate(b: GraphBuilder, x: int, rng: Rng, stride: int, same: bool) -> int:
     dilation = _draw(rng, 1, 1, 2, 3) if stride == 1 else 1
     kernel, multiplier = _draw(rng, 1, 3, 5, 7, 9), _draw(rng, 1, 1, 1, 2, 3)
-    return b.depthwise(x, kernel, stride, dilation, same, multiplier, bool(rng.integers(2)))
+    return _activated(b, b.depthwise(x, kernel, stride, dilation, same, multiplier), rng)
 
 
 def _pool(b: GraphBuilder, x: int, rng: Rng, stride: int, same: bool) -> int:
@@ -108,7 +111,7 @@ def _residual(b: GraphBuilder, x: int, rng: Rng, stride: int, same: bool) -> int
     missing = b.shape(x)[0] - b.shape(inner)[0]
     shortcut = b.crop(x, missing // 2, missing - missing // 2) if missing else x
     combine = (b.add, b.subtract, b.multiply)[rng.integers(3)]
-    return combine(inner, shortcut, relu=bool(rng.integers(2)))
+    return _activated(b, combine(inner, shortcut), rng)
 
 
 def _join(b: GraphBuilder, x: int, rng: Rng, stride: int, same: bool) -> int:
@@ -145,7 +148,7 @@ def _end(b: GraphBuilder, x: int, rng: Rng) -> int:
     if kind == 1 and width * channels <= TERMS_MAX:
         return b.conv(x, 1, 1)
     x = b.mean(x)
-    return b.fully_connected(x, _between(rng, 1, 200), bool(rng.integers(2))) if kind < 4 else x
+    return _activated(b, b.fully_connected(x, _between(rng, 1, 200)), rng) if kind < 4 else x
 
 
 # The forms that detectors and classifiers have.
@@ -165,31 +168,31 @@ def _encoder(rng: Rng) -> tuple[Graph, int]:
         if b.shape(x)[0] < 2 * kernel:
             break
         if i and rng.integers(3) == 0:
-            x = b.conv(b.depthwise(x, kernel, stride), channels, 1, relu=True)
+            x = b.relu(b.conv(b.depthwise(x, kernel, stride), channels, 1))
         elif stride == 1 and rng.integers(2):
             inner = b.conv(x, b.shape(x)[1], kernel)
-            x = b.add(inner, b.crop(x, kernel // 2, kernel - 1 - kernel // 2), relu=True)
+            x = b.relu(b.add(inner, b.crop(x, kernel // 2, kernel - 1 - kernel // 2)))
         else:
-            x = b.conv(x, channels, kernel, stride, relu=True)
+            x = b.relu(b.conv(x, channels, kernel, stride))
     return b.graph(b.mean(x)), 100
 
 
 def _classifier(rng: Rng) -> tuple[Graph, int]:
     """Return a strided stem, residual blocks with padding, the mean, logits."""
     b = _window(rng)
-    x = b.conv(0, _draw(rng, 12, 16, 24), 7, 2, same=True, relu=True)
+    x = b.relu(b.conv(0, _draw(rng, 12, 16, 24), 7, 2, same=True))
     for stride in (2, 2, _draw(rng, 1, 5)):
         channels, kernel = _draw(rng, 16, 24, 32, 48, 64), _draw(rng, 3, 5, 7)
-        inner = b.conv(x, channels, kernel, stride, same=True, relu=True)
+        inner = b.relu(b.conv(x, channels, kernel, stride, same=True))
         inner = b.conv(inner, channels, 3, same=True)
-        x = b.add(inner, b.conv(x, channels, 1, stride, same=True), relu=True)
+        x = b.relu(b.add(inner, b.conv(x, channels, 1, stride, same=True)))
     return b.graph(b.fully_connected(b.mean(x), 4)), 100
 
 
 def _separable(rng: Rng) -> tuple[Graph, int]:
     """Return depthwise and pointwise convolutions with tabulated activations."""
     b, same = _window(rng), bool(rng.integers(2))
-    x = b.conv(0, _draw(rng, 16, 24, 32), 5, 2, same=same, relu=True)
+    x = b.relu(b.conv(0, _draw(rng, 16, 24, 32), 5, 2, same=same))
     for i in range(rng.integers(2, 5)):
         x = b.depthwise(x, _draw(rng, 3, 5, 9), (1, 2, 1, 5)[i], same=same)
         x = b.lookup(b.conv(x, _draw(rng, 16, 32, 48, 64), 1))
@@ -200,8 +203,8 @@ def _autoencoder(rng: Rng) -> tuple[Graph, int]:
     """Return strided convolutions down, then up by reading channels as columns."""
     b = _window(rng)
     leads, channels = b.shape(0)[1], _draw(rng, 8, 16, 24)
-    x = b.conv(0, channels, 7, 2, same=True, relu=True)
-    x = b.conv(x, 2 * channels, 5, 5, same=True, relu=True)
+    x = b.relu(b.conv(0, channels, 7, 2, same=True))
+    x = b.relu(b.conv(x, 2 * channels, 5, 5, same=True))
     x = b.conv(x, _draw(rng, 4, 8, 16), 3, same=True)
     x = b.conv(x, 5 * channels, 3, same=True)
     x = b.lookup(b.reshape(x, 5 * b.shape(x)[0], channels))
@@ -216,7 +219,7 @@ def _dense(rng: Rng) -> tuple[Graph, int]:
     x = b.average_pool(0, 5, 5)
     outer, inner = _draw(rng, 64, 128), _draw(rng, 8, 16)
     for n in (outer, inner, outer):
-        x = b.fully_connected(x, n, relu=True)
+        x = b.relu(b.fully_connected(x, n))
     return b.graph(b.fully_connected(x, 200)), 100
 
 
@@ -228,7 +231,7 @@ def _coupling(rng: Rng) -> tuple[Graph, int]:
     for _ in range(rng.integers(2, 5)):
         width = b.shape(x)[0]
         kept, changed = (b.slice(x, (0, width), (i * half, i * half + half)) for i in range(2))
-        inner = b.conv(kept, hidden, 3, same=True, relu=True)
+        inner = b.relu(b.conv(kept, hidden, 3, same=True))
         scale = b.lookup(b.conv(inner, half, 3, same=True))
         changed = b.add(b.multiply(changed, scale), b.conv(inner, half, 3, same=True))
         x = b.concatenate(changed, kept)
