@@ -142,7 +142,7 @@ class _Writer:
 
     def __init__(self, start: bytes = bytes(-(-HEADER_DTYPE.itemsize // ALIGN) * ALIGN)) -> None:
         self.data = bytearray(start)
-        self._weights: dict[bytes, int] = {}  # their offsets
+        self._offsets: dict[bytes, int] = {}
 
     def add(self, array: npt.NDArray[np.generic]) -> int:
         """Append `array` and return its offset; nothing is appended for an empty one."""
@@ -152,20 +152,18 @@ class _Writer:
         self.fill(offset, array.tobytes())
         return offset
 
-    def add_weights(self, layer: Layer) -> int:
-        """Return the offset of a layer's weights, 0 where it has none.
+    def add_once(self, array: npt.NDArray[np.int8]) -> int:
+        """Return the offset of `array`, appended unless there is its equal.
 
-        Those of convolutions and dense layers are stored once: a network that applies some of them
-        several times has them several times in its .tflite. Smaller arrays may be equal by chance,
-        and then the blob's size would depend on more than the network's form.
+        For the weights of convolutions and dense layers, and for constants: a network that applies
+        some of them several times has them several times in its .tflite. Other arrays, which may be
+        equal by chance, are not for this, or a blob's size would not follow from its network's
+        form.
         """
-        weights = _packed_weights(layer)
-        if layer.op not in WEIGHTED:
-            return self.add(weights)
-        content = weights.tobytes()
-        if content not in self._weights:
-            self._weights[content] = self.add(weights)
-        return self._weights[content]
+        content = array.tobytes()
+        if content not in self._offsets:
+            self._offsets[content] = self.add(array)
+        return self._offsets[content]
 
     def reserve(self, n_bytes: int) -> int:
         """Append zeros, to be filled later, and return their offset."""
@@ -207,7 +205,7 @@ def write_blob(
     tensors = np.array(
         [
             (
-                offset if t.data is None else CONSTANT | writer.add(t.data),
+                offset if t.data is None else CONSTANT | writer.add_once(t.data),
                 t.width,
                 t.channels,
                 t.zero_point,
@@ -257,7 +255,8 @@ def _add_layers(writer: _Writer, graph: Graph, scratch: tuple[int, ...]) -> int:
         for name in ("tile", "kernel", "stride", "dilation", "pad_left", "act_min", "act_max"):
             row[name] = getattr(layer, name)
         row["scratch"] = scratch_offset
-        row["weights"] = writer.add_weights(layer)
+        add = writer.add_once if layer.op in WEIGHTED else writer.add
+        row["weights"] = add(_packed_weights(layer))
         row["bias"] = writer.add(np.pad(layer.bias, (0, layer.bias.size % 2)).astype("<i4"))
         row["multipliers"] = writer.add(layer.multipliers.astype("<i4"))
         row["shifts"] = writer.add(layer.shifts)

@@ -4,14 +4,14 @@ What a network costs - its blob, its memory, its instructions - follows from its
 weights are made up, and differ from layer to layer as trained ones do.
 """
 
-from collections import Counter
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from datasets.records import Int8Array
+from datasets.records import FloatArray, Int8Array
 
+from .converter_rules import convert
 from .layers import Graph, Layer, Op, Tensor, in_canonical_order
 
 SCALE = 1 / 64
@@ -20,14 +20,10 @@ ZERO_POINT, RECTIFIED = 3, -128
 RANGE = 70.0
 """Root mean square of a made-up weight: sums of n products grow as RANGE * sqrt(n)."""
 BIAS_MAX = 5000
-FUSING = frozenset({Op.CONV, Op.DEPTHWISE_CONV, Op.FULLY_CONNECTED, Op.ADD, Op.SUB, Op.MUL})
-"""Operators that clamp their outputs: a ReLU right behind is part of them."""
 
 
 class GraphBuilder:
     """Adds layers one behind the other; every method returns the number of the new tensor.
-
-    Batch normalisation is no layer: the converter folds it into the convolution before it.
 
     Parameters
     ----------
@@ -54,7 +50,9 @@ class GraphBuilder:
         self._rng = np.random.default_rng(seed)
         self._tensors = [Tensor(window_len, n_leads, SCALE, 0)]
         self._layers: list[Layer] = []
+        self._constants: dict[int, FloatArray] = {}  # by tensor
         self._relus: set[int] = set()
+        self._saturated: set[int] = set()
 
     def shape(self, x: int) -> tuple[int, int]:
         """Return (width, channels) of a tensor."""
@@ -62,8 +60,8 @@ class GraphBuilder:
 
     def graph(self, output: int) -> Graph:
         """Return the network that ends in `output`."""
-        layers = self._fused(output)
-        return in_canonical_order(Graph(tuple(self._tensors), tuple(layers), 0, output))
+        layers = convert(self._layers, self._relus, output)
+        return in_canonical_order(Graph(tuple(self._tensors), layers, 0, output))
 
     def conv(
         self,
@@ -109,9 +107,7 @@ class GraphBuilder:
             **window,
         )
 
-    def fully_connected(
-        self, x: int, channels: int, weights_of: int | None = None
-    ) -> int:
+    def fully_connected(self, x: int, channels: int, weights_of: int | None = None) -> int:
         """Add a layer from all of `x` to (1, channels)."""
         n_in = self._tensors[x].n_bytes
         return self._weighted(
@@ -122,13 +118,24 @@ class GraphBuilder:
             dilation=1,
         )
 
-    def constant(self, width: int, channels: int) -> int:
-        """Add a constant, for `add`, `subtract` and `multiply`; it lies in the blob."""
-        data = self._codes((width, channels))
-        return self._tensor(Tensor(width, channels, SCALE, 0, data))
+    def constant(self, values: FloatArray) -> int:
+        """Add a constant (width, channels), for `add`, `subtract` and `multiply`; lies in the blob.
+
+        Equal values are one constant, and equal codes of different values are stored once; so the
+        values matter.
+        """
+        known = (i for i, v in self._constants.items() if np.array_equal(v, values))
+        tensor = next(known, None)
+        if tensor is None:
+            width, channels = values.shape
+            tensor = self._tensor(Tensor(width, channels, SCALE, 0, _codes_of(values)))
+            self._constants[tensor] = values
+        return tensor
 
     def add(self, a: int, b: int) -> int:
         """Add a + b; either may be of width 1 or channels 1, and then counts for all."""
+        if b in self._constants:  # as the converter has it
+            return self.subtract(a, self.constant(-self._constants[b]))
         return self._elementwise(Op.ADD, a, b)
 
     def subtract(self, a: int, b: int) -> int:
@@ -160,7 +167,8 @@ class GraphBuilder:
         if len({*(channels if along_time else widths)}) != 1:
             raise ValueError(f"tensors that are joined must agree, got {widths}, {channels}")
         shape = (sum(widths), channels[0]) if along_time else (widths[0], sum(channels))
-        return self._moved(Op.CONCATENATION, sources, shape)
+        # All of them have to have one scale.
+        return self._moved(Op.CONCATENATION, tuple(map(self._rescaled, sources)), shape)
 
     def crop(self, x: int, front: int, back: int) -> int:
         """Add a tensor without its first and last columns."""
@@ -212,25 +220,31 @@ class GraphBuilder:
         self._relus.add(y)
         return y
 
+    def saturate(self, x: int) -> int:
+        """Add TANH or LOGISTIC: a table of 256 values at a fixed scale."""
+        reshaped = self._reshape_of(x)
+        if reshaped is not None:  # the converter takes it to the reshape's other side
+            return self.reshape(self.saturate(reshaped), *self.shape(x))
+        y = self.lookup(x)
+        self._saturated.add(y)
+        return y
+
     def lookup(self, x: int) -> int:
         """Add any other activation, as a table of 256 values."""
         return self._layer(Op.LOOKUP, (x,), self.shape(x), weights=self._codes((256,)))
 
-    def _fused(self, output: int) -> list[Layer]:
-        """Return the layers; what a ReLU is part of writes where it would."""
-        readers = Counter(tensor for layer in self._layers for tensor in layer.inputs)
-        fused = {}  # the ReLU's output, by what it reads
-        for layer in self._layers:
-            alone = readers[layer.inputs[0]] == 1 and layer.inputs[0] != output
-            if layer.output in self._relus and alone:
-                fused[layer.inputs[0]] = layer.output
-        writers = {layer.output: layer for layer in self._layers}
-        fused = {x: y for x, y in fused.items() if x in writers and writers[x].op in FUSING}
-        return [
-            replace(layer, output=fused.get(layer.output, layer.output))
-            for layer in self._layers
-            if layer.output not in fused.values()
-        ]
+    def _rescaled(self, x: int) -> int:
+        """Return `x` at a scale that may be chosen; behind TANH and LOGISTIC it may not."""
+        if x in self._saturated:
+            return self.lookup(x)
+        reshaped = self._reshape_of(x)
+        source = None if reshaped is None else self._rescaled(reshaped)
+        return x if source in (None, reshaped) else self.reshape(source, *self.shape(x))
+
+    def _reshape_of(self, x: int) -> int | None:
+        """Return what `x` is a reshape of, None where it is none."""
+        layers = (la.inputs[0] for la in self._layers if la.output == x and la.op == Op.RESHAPE)
+        return next(layers, None)
 
     def _weighted(
         self,
@@ -330,6 +344,13 @@ def _windows(
     missing = max((out_width - 1) * stride + span - width, 0)
     window = {"kernel": kernel, "stride": stride, "dilation": dilation}
     return out_width, {**window, "pad_left": missing // 2 if same else 0}
+
+
+def _codes_of(values: FloatArray) -> Int8Array:
+    """Return values as codes of their own range, which holds 0, as the converter chooses it."""
+    low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
+    scale = (high - low) / 255 or 1.0
+    return np.asarray(np.clip(np.rint((values - low) / scale) - 128, -128, 127), np.int8)
 
 
 def _bits(n: int) -> int:

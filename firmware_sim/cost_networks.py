@@ -98,11 +98,13 @@ def _pool(b: GraphBuilder, x: int, rng: Rng, stride: int, same: bool) -> int:
 
 
 def _combine(b: GraphBuilder, x: int, rng: Rng, stride: int, same: bool) -> int:
-    """Combine with a constant: a value a channel or, on whole windows, any other."""
+    """Combine with a value a channel or, on whole windows, with any other that is broadcast."""
     (width, channels), combine = b.shape(x), (b.add, b.subtract, b.multiply)[rng.integers(3)]
     shapes = [(1, channels), (1, 1), (width, channels), (width, 1)] if same else [(1, channels)]
-    constant = b.constant(*shapes[rng.integers(len(shapes))])
-    return combine(x, constant) if rng.integers(2) else combine(constant, x)
+    other = b.constant(rng.normal(size=shapes[rng.integers(len(shapes))]))
+    if same and rng.integers(2):
+        other = b.mean(x) if rng.integers(2) else b.conv(x, 1, 1)
+    return combine(x, other) if rng.integers(2) else combine(other, x)
 
 
 def _residual(b: GraphBuilder, x: int, rng: Rng, stride: int, same: bool) -> int:

@@ -169,9 +169,7 @@ def test_int8_runs_as_in_tflm_and_ranks_as_float_does(trained, tmp_path):
     assert np.corrcoef(scores, scores_of(model, scoring, windows))[0, 1] > 0.98
 
 
-@pytest.mark.parametrize(
-    ("n_leads", "n_parameters", "macs"), [(1, 0, 0), (2, 0, 0), (12, 0, 0)]
-)
+@pytest.mark.parametrize(("n_leads", "n_parameters", "macs"), [(1, 0, 0), (2, 0, 0), (12, 0, 0)])
 def test_the_default_costs_what_the_docs_say(n_leads, n_parameters, macs):
     counts = count_detector(flow, flow.Params(), (1000, n_leads))
     assert (counts.n_parameters, counts.macs) == (n_parameters, macs)
