@@ -106,7 +106,7 @@ def load_core_fits() -> list[CoreFit]:
     ------
     ValueError : a file is not one.
     """
-    return [_checked(path) for path in sorted(COSTS.glob("*.json"))]
+    return [_checked(path) for path in sorted(COSTS.glob("*.json"), key=lambda p: p.stem)]
 
 
 def _checked(path: Path) -> CoreFit:

@@ -24,7 +24,7 @@ Rng = np.random.Generator
 
 def fitting_networks() -> list[PlannedNetwork]:
     """Return what a model is fitted to: every network on whole windows, and as it streams."""
-    return _in_both_forms([_any_network(np.random.default_rng([1, i])) for i in range(N_FIT)])
+    return in_both_forms([any_network(np.random.default_rng([1, i])) for i in range(N_FIT)])
 
 
 def testing_networks() -> list[PlannedNetwork]:
@@ -33,10 +33,11 @@ def testing_networks() -> list[PlannedNetwork]:
     for i in range(N_TEST):
         family = FAMILIES[i % len(FAMILIES)]
         graphs.append(family(np.random.default_rng([2, i])))
-    return _in_both_forms(graphs)
+    return in_both_forms(graphs)
 
 
-def _in_both_forms(graphs: Sequence[tuple[Graph, int]]) -> list[PlannedNetwork]:
+def in_both_forms(graphs: Sequence[tuple[Graph, int]]) -> list[PlannedNetwork]:
+    """Return networks, each with its hop, as gates on whole windows and along the stream."""
     networks: list[PlannedNetwork] = []
     for graph, hop_len in graphs:
         rule = RULES[len(networks) % len(RULES)]
@@ -60,7 +61,8 @@ def _between(rng: Rng, low: int, high: int) -> int:
 # All operators in odd shapes.
 
 
-def _any_network(rng: Rng) -> tuple[Graph, int]:
+def any_network(rng: Rng) -> tuple[Graph, int]:
+    """Return up to eight operators, of any that there are, and a hop that their strides divide."""
     b = GraphBuilder(_between(rng, 30, 400), _between(rng, 1, 12), seed=int(rng.integers(2**31)))
     same, total = bool(rng.integers(2)), 1
     x = 0
