@@ -1,6 +1,8 @@
-#include <string.h>
-
 #include "weighted.h"
+
+#if !BG_MVE
+
+#include <string.h>
 
 void bg_fully_connected_s8(const bg_job *job) {
     const bg_operand *in = &job->in[0];
@@ -14,3 +16,5 @@ void bg_fully_connected_s8(const bg_job *job) {
     memset(job->scratch + terms, 0, (windows.taps - terms) * sizeof *job->scratch);
     bg_weighted_columns(job, &windows, job->out.data);
 }
+
+#endif

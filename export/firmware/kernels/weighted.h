@@ -1,14 +1,20 @@
 /* Weighted sums of windows: what CONV and FULLY_CONNECTED share. docs/kernels.md has the layout.
  *
  * What they are made of - dot.h, rescale.c, widen.c - exists twice: in portable C and, in dsp/, for
- * the Arm DSP extension. The compiler's target chooses.
+ * the Arm DSP extension. With Helium mve/ takes their place. The compiler's target chooses.
  */
 #ifndef BG_WEIGHTED_H
 #define BG_WEIGHTED_H
 
 #include "kernels.h"
 
-#if defined(__ARM_FEATURE_DSP)
+#if defined(__ARM_FEATURE_MVE)
+#define BG_MVE 1
+#else
+#define BG_MVE 0
+#endif
+
+#if defined(__ARM_FEATURE_DSP) && !BG_MVE
 #define BG_DSP 1
 #else
 #define BG_DSP 0
