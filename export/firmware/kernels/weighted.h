@@ -7,18 +7,7 @@
 #define BG_WEIGHTED_H
 
 #include "kernels.h"
-
-#if defined(__ARM_FEATURE_MVE)
-#define BG_MVE 1
-#else
-#define BG_MVE 0
-#endif
-
-#if defined(__ARM_FEATURE_DSP) && !BG_MVE
-#define BG_DSP 1
-#else
-#define BG_DSP 0
-#endif
+#include "target.h"
 
 /* Windows of widened codes, zero point removed. Window i starts at x + i * step. */
 typedef struct {
