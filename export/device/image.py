@@ -13,9 +13,11 @@ from datasets.command_line import CheckFailed
 
 from ..blob import read_header
 from ..boards import Board
+from ..layers import Op
 from ..native import FIRMWARE, WARNINGS, firmware_sources
 from ..pipeline import Pipeline
 from .linker_map import Piece, read_linker_map
+from .operators import ALL_OPERATORS, operator_table
 
 COMPILER = "arm-none-eabi-gcc"
 SIZE = "arm-none-eabi-size"
@@ -28,12 +30,15 @@ LINK_FLAGS = (
 )
 WRAPPED = ("-Wl,--wrap=bg_chain_push", "-Wl,--wrap=bg_chain_pop")  # ports/emulated/accounts.h
 MODELS = "models.o"
+MAIN = "main.o"  # of ports/emulated
+OPERATORS = "operators.c"
 COMMON_PORT = FIRMWARE / "ports" / "emulated"
 OBJECTS = Path(__file__).parents[2] / "build" / "objects"
 
 FLASH_SECTIONS = (".text", ".ARM.exidx", ".models", ".data")
 RAM_SECTIONS = (".stack", ".data", ".arena", ".bss")
 LAYER_TICKS_BYTES = 8  # ports/emulated/accounts.h, one uint64 a layer
+LAYERS_MAX = 128  # BG_LAYERS_MAX
 REGION_BYTES = 1 << 26  # the linker places whatever the size: what fits is decided here
 
 
@@ -103,7 +108,11 @@ def require_toolchain() -> None:
 
 
 def build_image(
-    filter_blob: bytes, classifier_blob: bytes | None, board: Board, folder: Path
+    filter_blob: bytes,
+    classifier_blob: bytes | None,
+    board: Board,
+    folder: Path,
+    all_operators: bool = False,
 ) -> FirmwareImage:
     """Link the runtime, the board's port and the blobs into `folder`/firmware.elf.
 
@@ -113,6 +122,8 @@ def build_image(
         classifier the image is the filter's alone.
     board : what to build for.
     folder : for the image and its inputs; must exist.
+    all_operators : True links every operator, for an image that is to take other networks later;
+        else those of these networks alone, and `bg_open` refuses what needs another.
 
     Raises
     ------
@@ -132,15 +143,21 @@ def build_image(
     objects, names = compile_objects(board)
     (folder / "filter.bgm").write_bytes(filter_blob)
     (folder / "classifier.bgm").write_bytes(classifier_blob or b"")
-    n_layers = sum(read_header(blob).n_layers for blob in blobs)
+    operators = [op for blob in blobs for op in read_header(blob).operators]
     (folder / "memory.ld").write_text(_memory(board))
     reserved = {
         "RAM_BYTES": board.ram_bytes,
         "ARENA_BYTES": arena_bytes,
         "STACK_BYTES": board.stack_bytes,
-        "LAYER_TICKS_BYTES": n_layers * LAYER_TICKS_BYTES,
+        "LAYER_TICKS_BYTES": len(operators) * LAYER_TICKS_BYTES,
     }
-    image = _link(objects, names, board, folder, reserved)
+    if all_operators:
+        linked = [objects / name for name in names]
+    else:
+        left_out = Path(ALL_OPERATORS).with_suffix(".o")
+        linked = [objects / name for name in names if name != left_out]
+        linked.append(_compile_operators(operators, board, folder))
+    image = _link(objects, linked, board, folder, reserved)
     _check_budget(
         board,
         {name: image.sections[name] for name in FLASH_SECTIONS},
@@ -148,6 +165,36 @@ def build_image(
         exact=True,
     )
     return image
+
+
+def build_program(board: Board, program: Path, folder: Path, arena_bytes: int) -> Path:
+    """Link the runtime and the board's port with another `main` and return the image's path.
+
+    Parameters
+    ----------
+    board : what to build for; nothing is checked against its memory.
+    program : the C file with `main`, in place of the simulator's.
+    folder : for the image and its inputs; must exist.
+    arena_bytes : RAM to reserve for it between `arena` and `arena_end`.
+
+    Raises
+    ------
+    ValueError : no toolchain, or the compiler refuses.
+    """
+    require_toolchain()
+    objects, names = compile_objects(board)
+    elf, main = folder / "program.elf", folder / "program.o"
+    _run([*_compile_command(board), "-c", str(program), "-o", str(main)], board)
+    (folder / "memory.ld").write_text(_memory(board))
+    reserved = {
+        "RAM_BYTES": board.ram_bytes,
+        "ARENA_BYTES": arena_bytes,
+        "STACK_BYTES": board.stack_bytes,
+        "LAYER_TICKS_BYTES": LAYERS_MAX * LAYER_TICKS_BYTES,
+    }
+    linked = [main, *(objects / name for name in names if name.name != MAIN)]
+    _run(_link_command(board, folder, reserved, elf, linked), board)
+    return elf
 
 
 def _check_budget(board: Board, flash: dict[str, int], ram: dict[str, int], exact: bool) -> None:
@@ -166,16 +213,8 @@ def compile_objects(board: Board) -> tuple[Path, list[Path]]:
     -------
     objects, names : their folder and their paths in it, which are those of the sources.
     """
-    port = FIRMWARE / "ports" / board.port
-    sources = [*firmware_sources(), *sorted(COMMON_PORT.glob("*.c")), *sorted(port.glob("*.c"))]
-    command = [
-        *(COMPILER, *board.compiler_flags, *FLAGS, *WARNINGS),
-        *(f"-I{FIRMWARE}", f"-I{COMMON_PORT}", f"-DBG_COUNTER_ADDRESS={board.counter_address:#x}U"),
-    ]
-    digest = hashlib.sha256(" ".join([*command, SMALL]).encode())
-    for path in [*sources, *sorted(FIRMWARE.rglob("*.h"))]:
-        digest.update(path.read_bytes())
-    kept = OBJECTS / f"{board.name}-{digest.hexdigest()[:16]}"
+    command, sources = _compile_command(board), _sources(board)
+    kept = OBJECTS / f"{board.name}-{objects_sha256(board)[:16]}"
     names = [path.relative_to(FIRMWARE).with_suffix(".o") for path in sources]
     if not kept.exists():
         OBJECTS.mkdir(parents=True, exist_ok=True)
@@ -187,6 +226,28 @@ def compile_objects(board: Board) -> tuple[Path, list[Path]]:
                 if not kept.exists():
                     raise
     return kept, names
+
+
+def objects_sha256(board: Board) -> str:
+    """Return the hash of everything that decides what is compiled for a board, networks aside."""
+    digest = hashlib.sha256(" ".join([*_flags(board), SMALL]).encode())
+    for path in [*_sources(board), *sorted(FIRMWARE.rglob("*.h"))]:
+        digest.update(path.relative_to(FIRMWARE).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _sources(board: Board) -> list[Path]:
+    port = FIRMWARE / "ports" / board.port
+    return [*firmware_sources(), *sorted(COMMON_PORT.glob("*.c")), *sorted(port.glob("*.c"))]
+
+
+def _compile_command(board: Board) -> list[str]:
+    return [COMPILER, *_flags(board), f"-I{FIRMWARE}", f"-I{COMMON_PORT}"]
+
+
+def _flags(board: Board) -> list[str]:
+    counter = f"-DBG_COUNTER_ADDRESS={board.counter_address:#x}U"
+    return [*board.compiler_flags, *FLAGS, *WARNINGS, counter]
 
 
 def _is_hot(source: Path) -> bool:
@@ -206,10 +267,20 @@ def _compile(
         list(pool.map(compile_one, sources, objects))
 
 
+def _compile_operators(operators: Sequence[Op], board: Board, folder: Path) -> Path:
+    """Compile the table of some operators and return its object file."""
+    source = folder / OPERATORS
+    source.write_text(operator_table(operators))
+    made = source.with_suffix(".o")
+    command = [COMPILER, *board.compiler_flags, *FLAGS, *WARNINGS, f"-I{FIRMWARE}"]
+    _run([*command, "-c", str(source), "-o", str(made)], board)
+    return made
+
+
 def _link(
-    objects: Path, names: Sequence[Path], board: Board, folder: Path, reserved: dict[str, int]
+    objects: Path, linked: Sequence[Path], board: Board, folder: Path, reserved: dict[str, int]
 ) -> FirmwareImage:
-    """Link with the models; `reserved` are the symbols in sections.ld that give sizes."""
+    """Link object files with the models; `reserved` are the sizes that sections.ld asks for."""
     elf, linker_map, models = (folder / n for n in ("firmware.elf", "firmware.map", MODELS))
     compiler = (COMPILER, *board.compiler_flags)
     source = str(COMMON_PORT / "models.S")
@@ -217,19 +288,24 @@ def _link(
         [*compiler, f"-Wa,-I{folder}", "-c", source, "-o", str(models)],
         board,
     )
-    command = [
-        *(*compiler, *LINK_FLAGS, *WRAPPED, f"-L{folder}", f"-Wl,-Map={linker_map}"),
-        *(f"-Wl,--defsym={name}={n_bytes}" for name, n_bytes in reserved.items()),
-        *(f"-T{COMMON_PORT / 'sections.ld'}", "-o", str(elf)),
-        *map(str, [*(objects / name for name in names), models]),
-    ]
-    _run(command, board)
+    command = _link_command(board, folder, reserved, elf, [*linked, models])
+    _run([*command, f"-Wl,-Map={linker_map}"], board)
     listing = _run([SIZE, "-A", str(elf)], board)
     rows = (line.split() for line in listing.splitlines())
     sizes = {row[0]: int(row[1]) for row in rows if len(row) == 3 and row[0].startswith(".")}
     wanted = dict.fromkeys((*FLASH_SECTIONS, *RAM_SECTIONS))
     pieces = tuple(read_linker_map(linker_map, objects, wanted))
     return FirmwareImage(elf, pieces, {name: sizes.get(name, 0) for name in wanted})
+
+
+def _link_command(
+    board: Board, folder: Path, reserved: dict[str, int], elf: Path, linked: Sequence[Path]
+) -> list[str]:
+    return [
+        *(COMPILER, *board.compiler_flags, *LINK_FLAGS, *WRAPPED, f"-L{folder}"),
+        *(f"-Wl,--defsym={name}={n_bytes}" for name, n_bytes in reserved.items()),
+        *(f"-T{COMMON_PORT / 'sections.ld'}", "-o", str(elf), *map(str, linked)),
+    ]
 
 
 def _run(command: Sequence[str], board: Board) -> str:
