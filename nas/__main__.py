@@ -1,7 +1,6 @@
-"""`python -m nas`: train the filter and the diagnostic classifier of a run."""
+"""`python -m nas`: train the filter and the diagnostic classifier of a run; benchmark families."""
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,20 +12,20 @@ import typer
 
 from datasets import DATASETS, leave_one_out, open_dataset
 from datasets.command_line import App, CacheOption, JsonOption, print_json, split_names
-from export.quiet import quiet
 from export.training_run import TrainedPart
 
 from . import classifier as classifiers
+from .backend import load_keras
+from .benchmark.command import benchmark
 from .candidate import WINDOW_S, Candidate, default_candidate
 from .detectors import DETECTORS
 from .job import Job
 from .plan import TrainingPlan
-from .structure import json_object
 from .training_data import check_classes, describe_data, familiar_windows, training_windows
 
 DEFAULT_DETECTOR = "deep_svdd"
 
-app = App("Train the filter and the diagnostic classifier of a run.")
+app = App("Train the filter and the diagnostic classifier of a run; benchmark the families.")
 
 DatasetOption = Annotated[str, typer.Option(help=f"Data set: {', '.join(DATASETS)}.")]
 DataOption = Annotated[str | None, typer.Option(help="Folder the data set was downloaded to.")]
@@ -182,9 +181,9 @@ def _candidate(
 def _described(params: Path, detector: str | None) -> Candidate:
     """Return what the file describes; of `detector`, or of the one that it names itself."""
     try:
-        values = json_object(json.loads(params.read_text()), "it")
+        values = json.loads(params.read_text())
         named = {"detector": DEFAULT_DETECTOR if detector is None else detector}
-        candidate = Candidate.from_json({**named, **values})
+        candidate = Candidate.from_json({**named, **values} if isinstance(values, dict) else values)
     except ValueError as error:
         raise ValueError(f"{params} must describe a detector: {error}") from error
     if detector not in (None, candidate.detector):
@@ -199,9 +198,7 @@ def _plan(plan: TrainingPlan, epochs: int | None) -> TrainingPlan:
 @contextmanager
 def _keras(job: Job) -> Iterator[None]:
     """Make Keras and the run folder ready, and say on Ctrl-C what happens next."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with quiet():  # TensorFlow's first lines heed no log level
-        import keras  # noqa: F401
+    load_keras()
     job.run.mkdir(parents=True, exist_ok=True)
     try:
         yield
@@ -237,6 +234,9 @@ def _report(job: Job, trained: TrainedPart, as_json: bool) -> None:
         areas = {"macro": history["auroc_macro"], **history["auroc"]}
         shown = [f"{name} {area:.3f}" for name, area in areas.items() if area is not None]
         print(f"AUROC on {history['n_validation_windows']:,} windows: {', '.join(shown)}")
+
+
+app.command()(benchmark)
 
 
 if __name__ == "__main__":

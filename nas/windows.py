@@ -1,7 +1,7 @@
 """The windows a detector is fitted on, handed out a batch at a time."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -53,16 +53,17 @@ class Augmentation:
 
 @dataclass(frozen=True, slots=True)
 class Damaged:
-    """Windows with a synthetic fault in each.
+    """Windows of recordings with synthetic faults in them.
 
     Parameters
     ----------
     codes : int8 (n_windows, window_len, n_leads), after the signal chain.
-    kinds : int64 (n_windows,), index into `datasets.FAULTS` in its order.
+    faults : bool (n_windows, n_kinds), the kinds of fault a window shows, in the order of
+        `datasets.faults.FAULTS`; none where they are negligible.
     """
 
     codes: Int8Array
-    kinds: Int64Array
+    faults: BoolArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,11 @@ class TrainingWindows:
     def shape(self) -> tuple[int, int]:
         """(window_len, n_leads)."""
         return self.codes.shape[1], self.codes.shape[2]
+
+    def thinned(self, n_max: int) -> "TrainingWindows":
+        """Return at most `n_max` of them, evenly spread, without damaged ones."""
+        step = -(-len(self) // n_max)
+        return replace(self, codes=self.codes[::step], labels=self.labels[::step], damaged=None)
 
     def x_mv(self, index: Any = slice(None)) -> Float32Array:
         """Return windows in mV as they are, float32 (n, window_len, n_leads)."""
