@@ -1,0 +1,93 @@
+"""A sweep from settings to its end: the study, its windows, its workers, its view."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import optuna
+
+from datasets import LeaveOneOut, leave_one_out, open_dataset
+
+from .driver import Budget, Driver
+from .evaluate import Evaluation
+from .front import Front, front_of
+from .known import enqueue_front, enqueue_known
+from .ledger import Ledger, settled, tally
+from .local import LocalPool
+from .pool import Pool
+from .settings import SweepSettings
+from .storage import StudyPlace, load_study, open_storage, open_study
+from .view import View
+from .windows import SweepWindows, open_windows
+from .worker import Assignment, Evaluate
+
+LOGS = "logs"
+MakePool = Callable[[Assignment, tuple[int, ...]], Pool]
+"""(what to work on, key of the draws) -> workers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """What one command does.
+
+    Parameters
+    ----------
+    place : where the study is; settings : what decides it; budget : when it is over.
+    n_workers : that run trials.
+    warm_start : folder of another study whose front is tried first.
+    """
+
+    place: StudyPlace
+    settings: SweepSettings
+    budget: Budget
+    n_workers: int
+    warm_start: Path | None = None
+
+    def run(self, open_protocol: Callable[[], LeaveOneOut], make_pool: MakePool) -> Front:
+        """Run trials until the budget is used up; return the front of the whole study.
+
+        Raises
+        ------
+        ValueError : the study was begun with other settings, or the recordings do not fit them.
+        OSError : the storage fails, or no worker can go on.
+        KeyboardInterrupt : Ctrl-C; what was running is queued again.
+        """
+        self.place.folder.mkdir(parents=True, exist_ok=True)
+        storage = open_storage(self.place)
+        study = open_study(self.place, self.settings, storage)
+        windows = open_windows(self.place.folder, self.settings, open_protocol)
+        self._seed_study(study)
+        make = partial(_evaluation, self.settings, windows)
+        pool = make_pool(Assignment(self.place, self.settings, make), (len(study.trials),))
+        ledger = Ledger(study, storage, self.place)
+        with View(study, self.settings, self.budget, self.n_workers) as view:
+            Driver(study, ledger, pool, self.budget, view).run()
+        return front_of(study, self.settings)
+
+    def _seed_study(self, study: optuna.Study) -> None:
+        if study.get_trials(deepcopy=False):
+            return
+        enqueue_known(study, self.settings)
+        if self.warm_start is not None:
+            other, settings = load_study(StudyPlace(self.warm_start))
+            enqueue_front(study, other.study_name, front_of(other, settings).trials)
+
+
+def local_pool(folder: Path, n_workers: int) -> MakePool:
+    """Return what makes workers on this machine, with their logs in `folder`."""
+    return lambda assignment, key: LocalPool(assignment, n_workers, folder / LOGS, key)
+
+
+def protocol_of(settings: SweepSettings, cache: Path | None) -> LeaveOneOut:
+    """Return the door to the recordings: its test sealed, the surrogate class left out."""
+    data = settings.data
+    surrogate = next(iter(settings.surrogate_classes), None)
+    dataset = open_dataset(data.dataset, data.data, data.fs, cache)
+    return leave_one_out(dataset, data.hold_out, surrogate=surrogate, rehearsal=data.rehearsal)
+
+
+def _evaluation(settings: SweepSettings, windows: SweepWindows) -> Evaluate:
+    import keras  # noqa: F401  # once a process, before its first trial
+
+    return Evaluation(settings, windows)

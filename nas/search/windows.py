@@ -1,0 +1,224 @@
+"""The windows of a search, written once and read by every worker from the same pages of memory.
+
+    train.npy, train-labels.npy    in-distribution, in a random order of the records
+    validation.npy                 in-distribution
+    MI.npy, noise.npy, ...         of each surrogate, what is to be told apart from validation
+    windows.json                   what all of it was made of
+
+Windows here are the longest there are and do not overlap. A shorter window is a half or a quarter
+of one: the same bytes in another shape, so every length sees the same signal at the same cost. A
+part of the training windows is the first so many of them.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from datasets import SUPERCLASSES, EcgRecord, LeaveOneOut, WindowBatch
+from datasets.faults import FaultSettings, add_fault
+from datasets.locks import locked
+from datasets.noise import NoiseSource, SyntheticNoise
+from datasets.progress import progress
+from datasets.records import BoolArray, Int8Array
+from export.chain_windows import windows_of
+from export.training_run import DataSettings
+
+from ..candidate import WINDOWS_S
+from ..training_data import familiar_windows
+from ..windows import Augmentation, TrainingWindows
+from .settings import NOISE, SweepSettings
+
+WINDOW_S = max(WINDOWS_S)
+FOLDER, ABOUT = "windows", "windows.json"
+FORMAT = 1
+NOISE_KINDS = ("baseline_wander", "muscle", "electrode_motion")
+SNR_DB = (6.0, 0.0, -6.0)
+
+
+@dataclass(frozen=True)
+class SweepWindows:
+    """The windows in a folder, opened read-only; equal bytes are in memory once for all workers.
+
+    Parameters
+    ----------
+    folder : that `write_windows` filled.
+    classes : superclasses in distribution; lsb_mv : mV a code.
+    """
+
+    folder: Path
+    classes: tuple[str, ...]
+    lsb_mv: float
+
+    def training(
+        self, window_s: float, n_windows_max: int, augmentation: Augmentation
+    ) -> TrainingWindows:
+        """Return the first training windows.
+
+        Parameters
+        ----------
+        window_s : length in seconds; n_windows_max : in windows of `WINDOW_S`.
+        """
+        n_parts = parts_of(window_s)
+        codes = self._train[:n_windows_max]
+        return TrainingWindows(
+            codes=in_parts(codes, n_parts),
+            lsb_mv=self.lsb_mv,
+            labels=np.repeat(self._labels[:n_windows_max], n_parts, axis=0),
+            classes=self.classes,
+            augmentation=augmentation,
+        )
+
+    def scored(self, name: str, window_s: float) -> TrainingWindows:
+        """Return windows to score: "validation", or a surrogate by its name."""
+        codes = in_parts(self._open(name), parts_of(window_s))
+        nothing = np.zeros((len(codes), 0), np.bool_)
+        return TrainingWindows(codes, self.lsb_mv, labels=nothing, classes=())
+
+    @property
+    def n_train(self) -> int:
+        """Training windows of `WINDOW_S` there are."""
+        return len(self._train)
+
+    @cached_property
+    def _train(self) -> Int8Array:
+        return self._open("train")
+
+    @cached_property
+    def _labels(self) -> BoolArray:
+        return self._open("train-labels")
+
+    def _open(self, name: str) -> npt.NDArray[Any]:
+        return np.load(self.folder / f"{name}.npy", mmap_mode="r")  # type: ignore[no-any-return]
+
+
+def parts_of(window_s: float) -> int:
+    """Return how many windows of `window_s` make one of `WINDOW_S`.
+
+    Raises
+    ------
+    ValueError : no whole number of them does.
+    """
+    n_parts = round(WINDOW_S / window_s)
+    if n_parts < 1 or not np.isclose(n_parts * window_s, WINDOW_S):
+        raise ValueError(f"window_s must divide {WINDOW_S:g} s, got {window_s:g}")
+    return n_parts
+
+
+def in_parts(codes: Int8Array, n_parts: int) -> Int8Array:
+    """Return windows cut into `n_parts` each, without a copy.
+
+    Raises
+    ------
+    ValueError : the parts would not be of one length.
+    """
+    n_windows, window_len, n_leads = codes.shape
+    if window_len % n_parts:
+        raise ValueError(f"{window_len} samples must divide into {n_parts} windows")
+    return codes.reshape(n_windows * n_parts, window_len // n_parts, n_leads)
+
+
+def describe(data: DataSettings) -> DataSettings:
+    """Return the settings with the windows of a search: the longest, side by side."""
+    return replace(data, window_s=WINDOW_S, hop_s=WINDOW_S)
+
+
+def open_windows(
+    folder: Path, settings: SweepSettings, open_protocol: Callable[[], LeaveOneOut]
+) -> SweepWindows:
+    """Return the windows of a study, which are written where they are not there yet.
+
+    Parameters
+    ----------
+    folder : of the study.
+    open_protocol : the door to the recordings, without the surrogate class; called where windows
+        are to be written. Only its training and selection roles are asked for.
+
+    Raises
+    ------
+    ValueError : a role has no record, or a recording does not fit the settings.
+    OSError : the disk is full.
+    """
+    target = folder / FOLDER
+    target.mkdir(parents=True, exist_ok=True)
+    about = _about(settings)
+    with locked(target / ".lock", "to write the windows"):
+        if _read(target / ABOUT) != about:
+            (target / ABOUT).unlink(missing_ok=True)
+            _write(target, settings, open_protocol())
+            (target / ABOUT).write_text(json.dumps(about, indent=2) + "\n")
+    classes = tuple(c for c in settings.data.classes if c not in settings.surrogate_classes)
+    return SweepWindows(target, classes, settings.data.lsb_mv)
+
+
+def _about(settings: SweepSettings) -> dict[str, Any]:
+    """Return all that decides the windows, in JSON types."""
+    about = {
+        "format": FORMAT,
+        "data": describe(settings.data).identity(),
+        "surrogates": settings.surrogates,
+        "windows_max": settings.windows_max,
+        "noise": settings.to_json()["noise"],
+        "seed": settings.seed,
+    }
+    return json.loads(json.dumps(about))  # type: ignore[no-any-return]
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads(path.read_text())  # type: ignore[no-any-return]
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _write(target: Path, settings: SweepSettings, protocol: LeaveOneOut) -> None:
+    data = describe(settings.data)
+    train = familiar_windows(protocol, data, "train")
+    chosen = _shuffled(train, settings.seed)[: settings.windows_max]
+    _save(target / "train.npy", train.x[chosen])
+    columns = [SUPERCLASSES.index(name) for name in data.classes if name != protocol.surrogate]
+    _save(target / "train-labels.npy", train.labels[chosen][:, columns])
+    _save(target / "validation.npy", familiar_windows(protocol, data, "validation").x)
+    for surrogate in settings.surrogate_classes:
+        _save(target / f"{surrogate}.npy", familiar_windows(protocol, data, "surrogate").x)
+    if NOISE in settings.surrogates:
+        _save(target / f"{NOISE}.npy", _noisy(protocol, settings, data).x)
+
+
+def _shuffled(batch: WindowBatch, seed: int) -> npt.NDArray[np.intp]:
+    """Return an order of the windows in which records follow by chance, each one's in order."""
+    ids, record = np.unique(batch.record_ids, return_inverse=True)
+    place = np.random.default_rng((seed, 0)).permutation(len(ids))
+    return np.argsort(place[record], kind="stable")
+
+
+def _noisy(protocol: LeaveOneOut, settings: SweepSettings, data: DataSettings) -> WindowBatch:
+    """Return the validation records, each with noise of a kind and an SNR drawn for it."""
+    source: NoiseSource = SyntheticNoise()
+    if settings.noise_data is not None:
+        source = protocol.noise("validation", Path(settings.noise_data))
+    records = protocol.records("validation", data.leads)
+    noisy = []
+    with progress("Adding noise", total=len(records)) as advance:
+        for record in records:
+            noisy.append(_with_noise(record, source, settings.seed))
+            advance()
+    return windows_of(noisy, data.chain, data.window_len, data.hop_len)
+
+
+def _with_noise(record: EcgRecord, source: NoiseSource, seed: int) -> EcgRecord:
+    rng = np.random.default_rng([seed, *record.record_id.encode()])
+    kind, snr_db = rng.choice(NOISE_KINDS), float(rng.choice(SNR_DB))
+    options = FaultSettings.of(record, "percentiles", snr_db=snr_db, noise=source)
+    return add_fault(record, str(kind), rng, options)
+
+
+def _save(path: Path, values: npt.NDArray[Any]) -> None:
+    temporary = path.with_suffix(".tmp.npy")
+    np.save(temporary, values)
+    temporary.replace(path)
