@@ -107,11 +107,12 @@ def pack_bundle(
             f"its tables or settings differ"
         )
     protocol = leave_one_out(dataset, settings.hold_out, rehearsal=settings.rehearsal)
-    representative = _representative(protocol, settings, trained["filter"].seed)
+    representative = representative_windows(protocol, settings, trained["filter"].seed)
     records = protocol.records("calibration", settings.leads, clean_only=True)
     calibration = windows_of(records, settings.chain, settings.window_len, settings.hop_len).x
     gate, classifier = (
-        _network(run, part, trained[part], representative, calibration) for part in PARTS
+        _checked(run, part, make_network(run, part, trained[part], representative, calibration))
+        for part in PARTS
     )
     _, scores = run_network(gate.blob, Role.GATE, calibration)
     threshold = fit_threshold(scores, alpha)
@@ -133,7 +134,7 @@ def pack_bundle(
     return write_bundle(out, files, manifest)
 
 
-def _representative(protocol: LeaveOneOut, data: DataSettings, seed: int) -> Int8Array:
+def representative_windows(protocol: LeaveOneOut, data: DataSettings, seed: int) -> Int8Array:
     """Return windows of randomly chosen training records, int8 (n_windows, window_len, n_leads)."""
     record_ids = protocol.record_ids("train")
     rng = np.random.default_rng(seed)
@@ -142,10 +143,22 @@ def _representative(protocol: LeaveOneOut, data: DataSettings, seed: int) -> Int
     return windows_of(picked, data.chain, data.window_len, data.hop_len).x
 
 
-def _network(
+def make_network(
     run: Path, part: str, trained: TrainedPart, windows: Int8Array, held_back: Int8Array
 ) -> Network:
-    """Quantize one part on `windows`, write its blob and hold it to the bound on `held_back`."""
+    """Quantize one part of a run and write its blob, without a threshold yet.
+
+    Parameters
+    ----------
+    run : folder of the run; part : of `trained`, "filter" or "classifier".
+    windows : int8 codes (n_windows, window_len, n_leads) that the int8 ranges come from.
+    held_back : others, on which int8 is compared with float; whether it is near enough is the
+        caller's to say.
+
+    Raises
+    ------
+    ValueError : a check of `quantize` failed, or a classifier's outputs are not its classes.
+    """
     data = trained.data
     quantized = quantize(model_path(run, part), windows, data.lsb_mv, held_back)
     output = quantized.graph.tensors[quantized.graph.output]
@@ -167,14 +180,22 @@ def _network(
     outputs, scores = run_network(blob, role, held_back)
     found = outputs if score is None else scores[:, np.newaxis]
     columns = zip(found.T, expected.T, strict=True)
-    # A constant column has no ranks: its NaN must be the least, and refused.
+    # A constant column has no ranks: its NaN must be the least.
     correlation = min(np.nan_to_num(stats.spearmanr(a, b).statistic, nan=-1) for a, b in columns)
-    if correlation < RANK_CORRELATION_MIN:
+    return Network(trained, quantized, blob, float(correlation), execution)
+
+
+def _checked(run: Path, part: str, network: Network) -> Network:
+    """Return `network`, or refuse one whose int8 form ranks windows otherwise than the float one.
+
+    A classifier is held to it by each logit.
+    """
+    if network.rank_correlation < RANK_CORRELATION_MIN:
         raise ValueError(
             f"int8 {part} of {run} must rank windows as the float network does "
-            f"(Spearman >= {RANK_CORRELATION_MIN}), got {correlation:.3f}"
+            f"(Spearman >= {RANK_CORRELATION_MIN}), got {network.rank_correlation:.3f}"
         )
-    return Network(trained, quantized, blob, float(correlation), execution)
+    return network
 
 
 def _streaming(graph: Graph, hop_len: int, part: str) -> tuple[StreamPlan | None, str]:

@@ -17,11 +17,14 @@ from export.quiet import quiet
 from export.training_run import TrainedPart
 
 from . import classifier as classifiers
-from .candidate import Candidate, default_candidate
+from .candidate import WINDOW_S, Candidate, default_candidate
 from .detectors import DETECTORS
 from .job import Job
 from .plan import TrainingPlan
-from .training_data import describe_data, familiar_windows, training_windows
+from .structure import json_object
+from .training_data import check_classes, describe_data, familiar_windows, training_windows
+
+DEFAULT_DETECTOR = "deep_svdd"
 
 app = App("Train the filter and the diagnostic classifier of a run.")
 
@@ -49,10 +52,14 @@ MainsOption = Annotated[
 HighpassOption = Annotated[
     float, typer.Option(help="Corner of the high-pass in Hz, 0.05 to 0.5 in ECG practice.")
 ]
-DetectorOption = Annotated[str, typer.Option(help=f"Detector: {', '.join(DETECTORS)}.")]
+WINDOW = typer.Option(help="Length of a window in seconds; the same for both networks.")
+DetectorOption = Annotated[
+    str | None,
+    typer.Option(help=f"Detector: {', '.join(DETECTORS)}; default {DEFAULT_DETECTOR}."),
+]
 ParamsOption = Annotated[
     Path | None,
-    typer.Option(help="JSON file with what differs from the detector's defaults."),
+    typer.Option(help="JSON file of what differs from the detector's defaults (docs/training.md)."),
 ]
 OverwriteOption = Annotated[
     bool, typer.Option("--overwrite", help="Train again where the run is finished.")
@@ -67,8 +74,9 @@ def train(
     leads: LeadsOption = "I",
     hold_out: HoldOutOption = None,
     rehearsal: RehearsalOption = False,
-    detector: DetectorOption = "deep_svdd",
+    detector: DetectorOption = None,
     params: ParamsOption = None,
+    window_s: Annotated[float | None, WINDOW] = None,
     epochs: EpochsOption = None,
     seed: SeedOption = 0,
     fs: FsOption = 100.0,
@@ -87,11 +95,14 @@ def train(
     --------
     python -m nas train --run runs/demo
     python -m nas train --run runs/hyp --dataset ptbxl --data ~/ptbxl --leads I --hold-out HYP
+    python -m nas train --run runs/soft --detector deep_svdd --params soft.json --seed 1
     """
-    candidate = _candidate(detector, params, epochs)
+    candidate = _candidate(detector, params, window_s, epochs)
     protocol = leave_one_out(open_dataset(dataset, data, fs, cache), hold_out, rehearsal=rehearsal)
-    settings = describe_data(protocol, data, split_names(leads), fs_target, highpass_hz, mains)
-    settings = replace(settings, window_s=candidate.window_s)
+    settings = describe_data(
+        protocol, data, split_names(leads), fs_target, highpass_hz, mains, candidate.window_s
+    )
+    candidate.check_cap((settings.window_len, len(settings.leads)))
     network = {n: v for n, v in candidate.to_json().items() if n not in ("plan", "window_s")}
     job = Job(run, "filter", settings, seed, candidate.plan, network, overwrite)
     trained = job.finished()
@@ -114,6 +125,7 @@ def classifier(
     leads: LeadsOption = "I",
     hold_out: HoldOutOption = None,
     rehearsal: RehearsalOption = False,
+    window_s: Annotated[float, WINDOW] = WINDOW_S,
     epochs: EpochsOption = None,
     seed: SeedOption = 0,
     fs: FsOption = 100.0,
@@ -136,13 +148,16 @@ def classifier(
     """
     params = classifiers.Params()
     protocol = leave_one_out(open_dataset(dataset, data, fs, cache), hold_out, rehearsal=rehearsal)
-    settings = describe_data(protocol, data, split_names(leads), fs_target, highpass_hz, mains)
+    settings = describe_data(
+        protocol, data, split_names(leads), fs_target, highpass_hz, mains, window_s
+    )
     network = {"params": asdict(params)}
     plan = _plan(classifiers.PLAN, epochs)
     job = Job(run, "classifier", settings, seed, plan, network, overwrite)
     trained = job.finished()
     if trained is None:
         batch = familiar_windows(protocol, settings, "train")
+        check_classes(batch, settings)
         validation = familiar_windows(protocol, settings, "validation", clean_only=True)
         with _keras(job):
             trained = classifiers.train_classifier(job, params, batch, validation)
@@ -151,16 +166,30 @@ def classifier(
     _report(job, trained, as_json)
 
 
-def _candidate(detector: str, params: Path | None, epochs: int | None) -> Candidate:
-    """Return the family's default, changed by the JSON file `params` and by `epochs`."""
-    candidate = default_candidate(detector)
-    if params is not None:
-        try:
-            values = json.loads(params.read_text())
-            candidate = Candidate.from_json({**values, "detector": detector})
-        except (TypeError, ValueError, AttributeError) as error:
-            raise ValueError(f"{params} must describe a {detector}: {error}") from error
+def _candidate(
+    detector: str | None, params: Path | None, window_s: float | None, epochs: int | None
+) -> Candidate:
+    """Return the family's default, changed by the JSON file `params` and by the other options."""
+    if params is None:
+        candidate = default_candidate(DEFAULT_DETECTOR if detector is None else detector)
+    else:
+        candidate = _described(params, detector)
+    if window_s is not None:
+        candidate = replace(candidate, window_s=window_s)
     return replace(candidate, plan=_plan(candidate.plan, epochs))
+
+
+def _described(params: Path, detector: str | None) -> Candidate:
+    """Return what the file describes; of `detector`, or of the one that it names itself."""
+    try:
+        values = json_object(json.loads(params.read_text()), "it")
+        named = {"detector": DEFAULT_DETECTOR if detector is None else detector}
+        candidate = Candidate.from_json({**named, **values})
+    except ValueError as error:
+        raise ValueError(f"{params} must describe a detector: {error}") from error
+    if detector not in (None, candidate.detector):
+        raise ValueError(f"{params} must describe a {detector}, is of a {candidate.detector}")
+    return candidate
 
 
 def _plan(plan: TrainingPlan, epochs: int | None) -> TrainingPlan:

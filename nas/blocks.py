@@ -94,14 +94,22 @@ def encode(
     return x
 
 
-def upsample(layers: Layers, x: Any, width: int, factor: int, kernel: int, style: Style) -> Any:
+def upsample(
+    layers: Layers,
+    x: Any,
+    width: int,
+    factor: int,
+    kernel: int,
+    style: Style,
+    separable: bool = False,
+) -> Any:
     """Return a signal of `factor` times the columns and `width` channels, without activation.
 
     A convolution to factor * width channels whose values are then read as more columns (Shi et
     al., CVPR 2016, in one dimension). UpSampling1D would become TILE, which the target lacks.
     """
     columns = shape_of(x)[0]
-    x = convolve(layers, x, Block(width * factor, kernel), style)
+    x = convolve(layers, x, Block(width * factor, kernel, separable=separable), style)
     return layers.reshape(x, (columns * factor, width)) if factor > 1 else x
 
 

@@ -1,15 +1,19 @@
 """One point of the search: a detector, its parameters, how it is trained and on what windows."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-import cattrs
+from export.quantize import PARAMETERS_MAX
 
 from .detectors import DETECTORS, Detector
+from .detectors.detector import count_detector
+from .layers import Counts
 from .plan import TrainingPlan
+from .structure import json_object, structure
 from .windows import Augmentation
 
-WINDOWS_S = (2.5, 5.0, 10.0)
+WINDOW_S = 10.0
+WINDOWS_S = (2.5, 5.0, WINDOW_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,52 +26,73 @@ class Candidate:
     plan : how long and how fast it is trained.
     augmentation : of the training windows.
     window_s : length of a window in seconds.
+
+    Raises
+    ------
+    ValueError : there is no such detector, or the window is not positive.
     """
 
     detector: str
     params: Any
     plan: TrainingPlan
     augmentation: Augmentation = field(default_factory=Augmentation)
-    window_s: float = 10.0
+    window_s: float = WINDOW_S
+
+    def __post_init__(self) -> None:
+        """Check what the docstring says."""
+        assert isinstance(self.params, detector_named(self.detector).Params)
+        if not 0 < self.window_s < float("inf"):
+            raise ValueError(f"window_s must be positive, got {self.window_s}")
 
     @property
     def module(self) -> Detector:
         """The detector itself."""
         return detector_named(self.detector)
 
+    def count(self, input_shape: tuple[int, int]) -> Counts:
+        """Return what the network costs; see `check_cap` for what it may.
+
+        Raises
+        ------
+        ValueError : windows of `input_shape` (window_len, n_leads) are too short for it.
+        """
+        return count_detector(self.module, self.params, input_shape)
+
+    def check_cap(self, input_shape: tuple[int, int]) -> None:
+        """Raise ValueError where it has more parameters than a filter may, or as `count`."""
+        n_parameters = self.count(input_shape).n_parameters
+        if n_parameters > PARAMETERS_MAX:
+            raise ValueError(
+                f"a filter must have at most {PARAMETERS_MAX:,} parameters, "
+                f"{self.detector} of these parameters has {n_parameters:,}"
+            )
+
     def to_json(self) -> dict[str, Any]:
         """Return the candidate in JSON types."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> "Candidate":
+    def from_json(cls, values: Any) -> "Candidate":
         """Return the candidate that `to_json` wrote; what is missing is the family's default.
 
         Raises
         ------
         ValueError : a name is unknown, or a value is of the wrong type or out of range.
         """
-        name = values.get("detector", "")
-        default = default_candidate(name)
-        given = {**asdict(default), **values}
-        given["params"] = {**asdict(default.params), **values.get("params", {})}
-        known = set(asdict(default)), set(asdict(default.params))
-        for names, keys in ((known[0], set(given)), (known[1], set(given["params"]))):
-            if unknown := sorted(keys - names):
-                raise ValueError(
-                    f"{name} must have only {', '.join(sorted(names))}, got {unknown[0]}"
-                )
-        try:
-            return cls(
-                detector=name,
-                params=cattrs.structure(given["params"], default.module.Params),
-                plan=cattrs.structure(given["plan"], TrainingPlan),
-                augmentation=cattrs.structure(given["augmentation"], Augmentation),
-                window_s=float(given["window_s"]),
+        given = json_object(values, "a candidate")
+        default = default_candidate(structure(str, given.get("detector"), "detector"))
+        if unknown := sorted(set(given) - set(default.to_json())):
+            raise ValueError(
+                f"a candidate must have only {', '.join(default.to_json())}, got {unknown[0]}"
             )
-        except cattrs.BaseValidationError as error:
-            reasons = "; ".join(cattrs.transform_error(error))
-            raise ValueError(f"parameters of {name} must be valid: {reasons}") from error
+        plan = {**asdict(default.plan), **json_object(given.get("plan", {}), "plan")}
+        return cls(
+            detector=default.detector,
+            params=structure(type(default.params), given.get("params", {}), "params"),
+            plan=structure(TrainingPlan, plan, "plan"),
+            augmentation=structure(Augmentation, given.get("augmentation", {}), "augmentation"),
+            window_s=structure(float, given.get("window_s", default.window_s), "window_s"),
+        )
 
 
 def detector_named(name: str) -> Detector:
@@ -99,6 +124,10 @@ def suggest_candidate(trial: Any, name: str, fs: float, n_leads: int) -> Candida
     Parameters
     ----------
     fs : rate of the networks in Hz; n_leads : their input channels.
+
+    Raises
+    ------
+    ValueError : there is no such detector.
     """
     detector = detector_named(name)
     window_s = trial.suggest_categorical("window_s", WINDOWS_S)
@@ -106,9 +135,8 @@ def suggest_candidate(trial: Any, name: str, fs: float, n_leads: int) -> Candida
         gain=trial.suggest_float("augmentation_gain", 0.0, 0.3),
         noise_mv=trial.suggest_float("augmentation_noise_mv", 0.0, 0.05),
     )
-    plan = TrainingPlan(
-        epochs=detector.PLAN.epochs,
-        batch_size=detector.PLAN.batch_size,
+    plan = replace(
+        detector.PLAN,
         learning_rate=trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True),
         weight_decay=trial.suggest_float("weight_decay", 1e-6, 1e-2, log=True),
     )

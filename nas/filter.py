@@ -4,11 +4,10 @@ import keras
 import numpy as np
 
 from datasets.command_line import CheckFailed
-from export.quantize import PARAMETERS_MAX
 from export.training_run import TrainedPart
 
 from .candidate import Candidate
-from .detectors.detector import build_detector, count_detector, outputs_of
+from .detectors.detector import build_detector, outputs_of
 from .job import Job
 from .train import Trainer, keep
 from .windows import Float32Array, TrainingWindows
@@ -27,18 +26,16 @@ def train_filter(job: Job, candidate: Candidate, windows: TrainingWindows) -> Tr
     Parameters
     ----------
     job : where to, how long, which seed. An unfinished training of the same job is resumed.
-    candidate : the detector and its parameters.
+    candidate : the detector and its parameters; `check_cap` is the caller's to call.
     windows : in-distribution windows.
 
     Raises
     ------
-    ValueError : the network is over the parameter cap, the windows are too short for it, or the
-        checkpoint does not fit.
+    ValueError : the windows are too short for the network, or the checkpoint does not fit.
     CheckFailed : the loss is no longer finite, or the trained network gives every window the same
         answer.
     """
     detector, params = candidate.module, candidate.params
-    check_cap(candidate, windows.shape)
     keras.utils.set_random_seed(job.seed)
     model = build_detector(detector, params, windows.shape)
     untrained = outputs_of(model, windows)
@@ -70,16 +67,6 @@ def train_filter(job: Job, candidate: Candidate, windows: TrainingWindows) -> Tr
     )
     keep(model, job, part, checkpoint)
     return part
-
-
-def check_cap(candidate: Candidate, input_shape: tuple[int, int]) -> None:
-    """Raise ValueError where the network has more parameters than a filter may."""
-    n_parameters = count_detector(candidate.module, candidate.params, input_shape).n_parameters
-    if n_parameters > PARAMETERS_MAX:
-        raise ValueError(
-            f"a filter must have at most {PARAMETERS_MAX:,} parameters, "
-            f"{candidate.detector} of these parameters has {n_parameters:,}"
-        )
 
 
 def output_spread(outputs: Float32Array) -> float:

@@ -74,7 +74,7 @@ class Layers(Protocol):
         """Return a dense layer of a vector (n,)."""
         ...
 
-    def norm(self) -> Callable[[Any], Any]:
+    def norm(self, name: str | None = None) -> Callable[[Any], Any]:
         """Return a batch normalisation; the converter folds it into the convolution before it."""
         ...
 
@@ -191,11 +191,13 @@ class KerasLayers:
 
         return keras.layers.Dense(n_outputs, use_bias=use_bias, name=name)  # type: ignore[no-any-return]
 
-    def norm(self) -> Callable[[Any], Any]:
+    def norm(self, name: str | None = None) -> Callable[[Any], Any]:
         """Return `keras.layers.BatchNormalization`."""
         import keras
 
-        return keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM)  # type: ignore[no-any-return]
+        return keras.layers.BatchNormalization(  # type: ignore[no-any-return]
+            momentum=BATCH_NORM_MOMENTUM, name=name
+        )
 
     def activation(self, x: Any, kind: str) -> Any:
         """Return the activation as a layer."""
@@ -230,10 +232,14 @@ class KerasLayers:
         return ops.multiply(x, np.asarray(constant, np.float32)[np.newaxis])
 
     def add_to(self, x: Any, constant: Float32Array) -> Any:
-        """Return `keras.ops.add`; the constant is kept in the model's description."""
+        """Return `keras.ops.subtract`; the constant is kept in the model's description.
+
+        `keras.ops.add` would take a constant (window_len, 1) for a bias, which it adds by an
+        operator that the converter refuses.
+        """
         from keras import ops
 
-        return ops.add(x, np.asarray(constant, np.float32)[np.newaxis])
+        return ops.subtract(x, -np.asarray(constant, np.float32)[np.newaxis])
 
     def concatenate(self, xs: Sequence[Any], axis: int = -1) -> Any:
         """Return `keras.layers.Concatenate`."""
@@ -352,7 +358,7 @@ class CountedLayers:
 
         return _Weighted(self, apply)
 
-    def norm(self) -> Callable[[Shape], Shape]:
+    def norm(self, name: str | None = None) -> Callable[[Shape], Shape]:
         """Return a normalisation: gain, offset, moving mean and variance of every channel."""
         return _Weighted(self, lambda x: (x, 4 * x[-1], 0))
 
@@ -457,6 +463,6 @@ def count(network: Network, params: Any, input_shape: Shape) -> Counts:
         network(layers, params, input_shape)
     except ValueError as error:
         raise ValueError(
-            f"a window must hold the network's layers, got {input_shape[0]} samples: {error}"
+            f"the network must fit a window of {input_shape[0]} samples, it does not: {error}"
         ) from error
     return Counts(layers.n_parameters, layers.macs)

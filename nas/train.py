@@ -63,9 +63,9 @@ class Trainer:
         checkpoint = self._checkpoint.stage(stage)
         losses = self.losses[stage] = checkpoint.losses()
         checkpoint.restore(model)
-        if 0 < len(losses) < n_epochs:
-            print(f"going on after epoch {len(losses)}/{n_epochs}", file=sys.stderr)
         label = "Training" if stage == "main" else stage.capitalize()
+        if losses:
+            print(f"{label}: going on after epoch {len(losses)}/{n_epochs}", file=sys.stderr)
         with progress(label, total=n_epochs * n_steps) as advance:
             advance(len(losses) * n_steps)
             for epoch in range(len(losses), n_epochs):

@@ -75,9 +75,10 @@ def training_windows(
 
     Raises
     ------
-    ValueError : as `familiar_windows`.
+    ValueError : as `familiar_windows`, or a superclass has no window.
     """
     batch = familiar_windows(protocol, settings, "train")
+    check_classes(batch, settings)
     columns = [SUPERCLASSES.index(name) for name in settings.classes]
     return TrainingWindows(
         codes=batch.x,
@@ -86,3 +87,13 @@ def training_windows(
         classes=settings.classes,
         augmentation=augmentation,
     )
+
+
+def check_classes(batch: WindowBatch, settings: DataSettings) -> None:
+    """Raise ValueError unless `batch` has a window of every superclass but the held-out one."""
+    absent = [n for n in settings.classes if not batch.labels[:, SUPERCLASSES.index(n)].any()]
+    if absent:
+        raise ValueError(
+            f"training needs records of {', '.join(settings.classes)}, "
+            f"the training split has none of {', '.join(absent)}"
+        )

@@ -8,9 +8,9 @@ from tests.tflite_writer import TfliteWriter
 ARENA_BYTES = 1 << 20
 
 
-def run_tflm(data, windows):
+def run_tflm(data, windows, arena_bytes=ARENA_BYTES):
     """Return TFLite Micro's outputs, int8 (n_windows, n_outputs)."""
-    interpreter = runtime.Interpreter.from_bytes(data, arena_size=ARENA_BYTES)
+    interpreter = runtime.Interpreter.from_bytes(data, arena_size=arena_bytes)
     rows = []
     for window in windows:
         shape = interpreter.get_input_details(0)["shape"]

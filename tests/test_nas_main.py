@@ -14,7 +14,7 @@ from datasets import DATASETS, SUPERCLASSES, EcgRecord, leave_one_out, split_of
 from datasets.dataset import DatasetCard, Member
 from datasets.reader import RecordReader
 from export.training_run import DataSettings, load_part
-from nas import training_data
+from nas import DETECTORS, training_data
 from nas.__main__ import app
 from nas.training_data import describe_data, familiar_windows
 
@@ -186,7 +186,9 @@ def test_train_and_classifier_fill_the_run_folder(nas, tmp_path, toy):
     assert trained.score_rule == "squared_distance"
     assert len(trained.score_constants["centre"]) == 64
     assert trained.details["detector"] == "deep_svdd"
-    assert trained.details["params"]["widths"] == [16, 24, 48, 64, 64]
+    assert [block["width"] for block in trained.details["params"]["blocks"]] == [16, 24, 48, 64, 64]
+    versions = {"keras", "numpy", keras.backend.backend()}
+    assert set(trained.details["versions"]) == versions
     assert len(trained.details["history"]["loss"]) == 2
     assert keras.models.load_model(run / "filter.keras").output_shape == (None, 64)
 
@@ -270,8 +272,9 @@ def test_the_same_command_goes_on_after_ctrl_c(nas, tmp_path, monkeypatch, overw
 
 def test_an_unfinished_training_of_other_settings_is_dropped_by_overwrite(nas, tmp_path):
     run = tmp_path / "run"
-    (run / "filter.checkpoint").mkdir(parents=True)
-    (run / "filter.checkpoint" / "state.json").write_text('{"subject": {"seed": 9}}')
+    main = run / "filter.checkpoint" / "main"
+    main.mkdir(parents=True)
+    (main / "state.json").write_text('{"subject": {"seed": 9}}')
     code, _, err = nas("train", "--run", run, *DATA)
     assert code == 2
     assert "seed was 9 and is 0" in err
@@ -305,10 +308,143 @@ def test_bad_input_exits_2_with_one_sentence(nas, tmp_path, command, arguments, 
     assert not (tmp_path / "run").exists()
 
 
+def refused(nas, run, command, *arguments):
+    """Return the one sentence with which a command exits 2 before it leaves anything behind."""
+    code, out, err = nas(command, "--run", run, *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert len(err.splitlines()) == 1
+    assert not run.exists()
+    return err
+
+
+@pytest.fixture
+def params(tmp_path):
+    """Write a parameter file; a text as it is."""
+
+    def write(values):
+        path = tmp_path / "params.json"
+        path.write_text(values if isinstance(values, str) else json.dumps(values))
+        return path
+
+    return write
+
+
+def test_a_parameter_file_changes_the_defaults(nas, tmp_path, params):
+    run, file = tmp_path / "run", params(EXAMPLE)
+    assert nas("train", "--run", run, *DATA, "--params", file)[0] == 0
+    trained = load_part(run, "filter")
+    assert trained.data.window_s == 5.0
+    assert trained.details["params"]["objective"] == "soft_boundary"
+    assert [block["width"] for block in trained.details["params"]["blocks"]] == [8, 16]
+    assert trained.details["augmentation"] == {"gain": 0.2, "noise_mv": 0.0}
+    assert trained.details["plan"]["learning_rate"] == 2e-3
+    assert trained.details["plan"]["epochs"] == 2  # the command line's
+    code, _, err = nas("classifier", "--run", run, *DATA)
+    assert code == 2
+    assert "since its filter window_s was 5.0 and is 10.0" in err
+    assert nas("classifier", "--run", run, *DATA, "--window-s", 5)[0] == 0
+
+
+EXAMPLE = {
+    "detector": "deep_svdd",
+    "params": {
+        "objective": "soft_boundary",
+        "blocks": [{"width": 8, "kernel": 7, "stride": 5}, {"width": 16, "kernel": 5, "stride": 4}],
+    },
+    "plan": {"learning_rate": 2e-3, "epochs": 7},
+    "augmentation": {"gain": 0.2},
+    "window_s": 5,
+}
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ("{", "params.json must describe a detector: Expecting property name"),
+        ([], "it must be a JSON object, got []"),
+        ({"detector": "oracle"}, "detector must be one of"),
+        ({"param": {}}, "a candidate must have only detector, params, plan, augmentation, window"),
+        ({"params": 3}, "params must be a JSON object, got 3"),
+        ({"params": {"nu": "0.1"}}, "params.nu must be of type float, got '0.1'"),
+        ({"params": {"blocks": [{"width": 8}]}}, "params.blocks[0] must have kernel, got none"),
+        ({"params": {"blocks": [{"width": 8, "kernel": 0}]}}, "params.blocks[0] is out of range"),
+        ({"params": {"widths": [8]}}, "params must have only blocks, activation, objective"),
+        ({"plan": {"epochs": 1.5}}, "plan.epochs must be of type int, got 1.5"),
+        ({"augmentation": {"gain": 2}}, "gain must be in [0, 1), got 2.0"),
+        ({"window_s": -1}, "window_s must be positive, got -1.0"),
+        (
+            {"params": {"blocks": [{"width": 900, "kernel": 700}]}},
+            "must have at most 512,000 parameters, deep_svdd of these parameters has 630,000",
+        ),
+        (
+            {"params": {"blocks": [{"width": 8, "kernel": 1001}]}},
+            "the network must fit a window of 1000 samples",
+        ),
+        ({"window_s": 60}, "a record must hold one window of 6000 samples, got 1000 in record"),
+    ],
+)
+def test_a_bad_parameter_file_exits_2(nas, tmp_path, params, values, complaint):
+    err = refused(nas, tmp_path / "run", "train", *DATA, "--params", params(values))
+    assert complaint in err
+
+
+def test_a_parameter_file_of_another_detector_exits_2(nas, tmp_path, params, monkeypatch):
+    monkeypatch.setitem(DETECTORS, "twin", DETECTORS["deep_svdd"])
+    arguments = ["--params", params({"detector": "twin"}), "--detector", "deep_svdd"]
+    err = refused(nas, tmp_path / "run", "train", *DATA, *arguments)
+    assert "params.json must describe a deep_svdd, is of a twin" in err
+
+
+def test_a_parameter_file_that_is_not_there_exits_2(nas, tmp_path):
+    err = refused(nas, tmp_path / "run", "train", *DATA, "--params", tmp_path / "none.json")
+    assert "none.json" in err
+
+
+def test_a_classifier_of_windows_longer_than_the_records_exits_2(nas, tmp_path):
+    err = refused(nas, tmp_path / "run", "classifier", *DATA, "--window-s", 60)
+    assert "a record must hold one window of 6000 samples, got 1000 in record" in err
+
+
+@pytest.mark.parametrize("command", ["train", "classifier"])
+def test_a_class_without_a_record_to_train_on_exits_2(nas, tmp_path, toy, monkeypatch, command):
+    members = {name: m for name, m in toy.members().items() if "CD" not in m.superclasses}
+    monkeypatch.setattr(toy, "members", lambda: members)
+    err = refused(nas, tmp_path / "run", command, *DATA)
+    assert "training needs records of NORM, MI, STTC, CD, the training split has none of CD" in err
+
+
+def test_a_training_that_diverges_exits_1_and_names_the_step(nas, tmp_path, params):
+    run, file = tmp_path / "run", params({"plan": {"learning_rate": 1e30}})
+    code, _, err = nas("train", "--run", run, *DATA, "--params", file)
+    assert code == 1
+    assert "must stay finite, got" in err
+    assert "in epoch 1/2, step" in err
+    assert "try a lower learning rate, with --overwrite" in err
+    assert not (run / "filter.json").exists()
+
+
+def test_an_unfinished_training_of_the_other_backend_is_refused(nas, tmp_path, monkeypatch):
+    from nas.checkpoint import Checkpoint
+
+    def interrupt(self, model, losses):
+        save(self, model, losses)
+        raise KeyboardInterrupt
+
+    run, save = tmp_path / "run", Checkpoint.save
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "save", interrupt)
+        assert nas("train", "--run", run, *DATA)[0] == 130
+    monkeypatch.setattr("keras.backend.backend", lambda: "jax")
+    code, _, err = nas("train", "--run", run, *DATA)
+    assert code == 2
+    assert "jax was None and is" in err
+
+
 def test_an_unknown_detector_exits_2(nas, tmp_path):
     code, _, err = nas("train", "--run", tmp_path, "--detector", "oracle")
     assert code == 2
-    assert "detector must be one of deep_svdd, got oracle" in err
+    assert f"detector must be one of {', '.join(DETECTORS)}, got oracle" in err
 
 
 def test_a_run_that_is_a_file_exits_2(nas, tmp_path):

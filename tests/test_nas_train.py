@@ -1,6 +1,7 @@
 """The training loop: seeded, killed and resumed, and what it refuses."""
 
 import json
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -8,14 +9,22 @@ import pytest
 
 from datasets.command_line import CheckFailed
 from nas.checkpoint import Checkpoint, differences
+from nas.detectors.detector import Objective
 from nas.plan import TrainingPlan
-from nas.train import alone, train
+from nas.train import Trainer
 
 PLAN = TrainingPlan(epochs=3, batch_size=16, learning_rate=1e-2)
 
 
+N_STEPS = 8  # an epoch of 70 windows
+
+
 class Killed(BaseException):
     """Stands for Ctrl-C."""
+
+
+def kill(*arguments):
+    raise Killed
 
 
 @pytest.fixture(scope="module")
@@ -35,32 +44,36 @@ def tiny_model():
     return keras.Model(inputs, keras.layers.GlobalAveragePooling1D()(x), name="tiny")
 
 
+def objective(windows, model):
+    """Return a mean squared error to 1 of windows with noise, drawn as a family's would be."""
+    loss = keras.ops.mean(keras.ops.square(model.output - 1.0), axis=-1)
+
+    def inputs(index, rng):
+        return (windows[index] + rng.normal(0, 0.1, windows[index].shape).astype(np.float32),)
+
+    return Objective(keras.Model(model.input, loss), inputs)
+
+
 def run(windows, checkpoint, plan=PLAN, seed=0):
     model = tiny_model()
-    targets = np.ones((len(windows), 4), np.float32)
-    losses = train(model, windows, targets, keras.losses.MeanSquaredError(), plan, seed, checkpoint)
-    return model.get_weights(), losses
+    trainer = Trainer(plan, seed, len(windows), checkpoint)
+    trainer(objective(windows, model))
+    return model.get_weights(), trainer.losses["main"]
 
 
 def equal(first, second):
     return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-def kill_during_epoch(monkeypatch, number):
-    """Make the `number`-th call of `fit` stop in the middle."""
-    fit, calls = keras.Model.fit, []
+def spoil_step(monkeypatch, number, spoil):
+    """Let `spoil` stand for the `number`-th step of the optimizer."""
+    step, calls = keras.Model.train_on_batch, []
 
-    def interrupted(self, *args, callbacks, **options):
+    def spoiled(self, *args):
         calls.append(None)
-        if len(calls) == number:
-            kill = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: stop())
-            callbacks = [*callbacks, kill]
-        return fit(self, *args, callbacks=callbacks, **options)
+        return (spoil if len(calls) == number else step)(self, *args)
 
-    def stop():
-        raise Killed
-
-    monkeypatch.setattr(keras.Model, "fit", interrupted)
+    monkeypatch.setattr(keras.Model, "train_on_batch", spoiled)
 
 
 def test_same_seed_same_weights(windows, tmp_path):
@@ -80,10 +93,10 @@ def test_a_killed_training_goes_on_to_the_same_weights(windows, tmp_path, monkey
     whole_weights, whole_losses = run(windows, Checkpoint(tmp_path / "whole", {}))
     killed = Checkpoint(tmp_path / "killed", {})
     with monkeypatch.context() as patch:
-        kill_during_epoch(patch, 2)
+        spoil_step(patch, N_STEPS + 3, kill)
         with pytest.raises(Killed):
             run(windows, killed)
-    assert killed.losses() == whole_losses[:1]
+    assert killed.stage("main").losses() == whole_losses[:1]
     weights, losses = run(windows, killed)
     assert "going on after epoch 1/3" in capfd.readouterr().err
     assert losses == whole_losses
@@ -104,13 +117,13 @@ def test_killed_while_writing_a_checkpoint_keeps_the_epoch_before(windows, check
         patch.setattr(keras.Model, "save_weights", half_written)
         with pytest.raises(Killed):
             run(windows, checkpoint)
-    assert len(checkpoint.losses()) == 1
+    assert len(checkpoint.stage("main").losses()) == 1
     assert len(run(windows, checkpoint)[1]) == PLAN.epochs
 
 
 def test_only_the_last_epoch_is_kept(windows, checkpoint):
     run(windows, checkpoint)
-    names = sorted(path.name for path in checkpoint.folder.iterdir())
+    names = sorted(path.name for path in (checkpoint.folder / "main").iterdir())
     assert names == ["epoch-3.weights.h5", "state.json"]
     checkpoint.remove()
     assert not checkpoint.folder.exists()
@@ -129,23 +142,78 @@ def test_a_checkpoint_of_other_settings_is_refused(windows, checkpoint):
 @pytest.mark.parametrize("state", ["", "[]", "{}", '{"subject": {}}'])
 def test_a_damaged_checkpoint_is_refused(windows, checkpoint, state):
     run(windows, checkpoint)
-    checkpoint.state_path.write_text(state)
+    checkpoint.stage("main").state_path.write_text(state)
     with pytest.raises(ValueError, match="must be an unfinished training"):
         run(windows, checkpoint)
 
 
 def test_damaged_weights_are_refused(windows, checkpoint):
     run(windows, checkpoint)
-    name = json.loads(checkpoint.state_path.read_text())["weights"]
-    (checkpoint.folder / name).write_bytes(b"not weights")
+    main = checkpoint.stage("main")
+    name = json.loads(main.state_path.read_text())["weights"]
+    (main.folder / name).write_bytes(b"not weights")
     with pytest.raises(ValueError, match="got a damaged one"):
         run(windows, checkpoint)
 
 
-def test_a_loss_that_is_not_finite_stops_the_training(windows, checkpoint):
-    with pytest.raises(CheckFailed, match="loss must stay finite, got nan in epoch 1/3"):
-        run(np.full_like(windows, np.nan), checkpoint)
-    assert checkpoint.losses() == []
+@pytest.fixture
+def stopped(windows, tmp_path, monkeypatch):
+    """Train until `spoil` takes the place of a step and raises `error`; return the weights."""
+
+    def train(number, spoil, error, complaint=None):
+        checkpoint, model = Checkpoint(tmp_path / f"{number}-{error.__name__}", {}), tiny_model()
+        trainer, aim = Trainer(PLAN, 0, len(windows), checkpoint), objective(windows, model)
+        with monkeypatch.context() as patch:
+            spoil_step(patch, number, spoil)
+            with pytest.raises(error, match=complaint):
+                trainer(aim)
+        return model.get_weights(), checkpoint.stage("main").losses()
+
+    return train
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(stopped):
+    complaint = "must stay finite, got nan in epoch 2/3, step 3; the weights of the last good epoch"
+    weights, losses = stopped(N_STEPS + 3, lambda *step: np.nan, CheckFailed, complaint)
+    assert len(losses) == 1
+    assert equal(weights, stopped(N_STEPS + 1, kill, Killed)[0])
+
+
+def test_weights_that_are_not_finite_after_the_last_step_stop_it_too(stopped):
+    def explode(model, *step):
+        model.set_weights([np.full_like(weights, np.inf) for weights in model.get_weights()])
+        return 1.0
+
+    complaint = "weights must stay finite, got others after epoch 3/3, step 8"
+    weights, losses = stopped(3 * N_STEPS, explode, CheckFailed, complaint)
+    assert len(losses) == 2
+    assert equal(weights, stopped(2 * N_STEPS + 1, kill, Killed)[0])
+
+
+def test_an_absurd_learning_rate_is_found(windows, tmp_path):
+    wild, model = TrainingPlan(epochs=3, batch_size=16, learning_rate=1e30), tiny_model()
+    before = model.get_weights()
+    with pytest.raises(CheckFailed, match=r"must stay finite, got .* in epoch 1/3, step"):
+        Trainer(wild, 0, len(windows), Checkpoint(tmp_path, {}))(objective(windows, model))
+    assert equal(model.get_weights(), before)
+
+
+def test_stages_have_orders_and_checkpoints_of_their_own(windows, checkpoint):
+    model, seen = tiny_model(), {}
+    trainer = Trainer(PLAN, 0, len(windows), checkpoint)
+    for stage, n_epochs in (("pretraining", 2), ("main", None)):
+        order = seen[stage] = []
+
+        def inputs(index, rng, order=order):
+            order.append(index)
+            return (windows[index],)
+
+        trainer(replace(objective(windows, model), inputs=inputs), stage, n_epochs)
+    assert [len(trainer.losses[stage]) for stage in seen] == [2, 3]
+    assert not np.array_equal(seen["pretraining"][0], seen["main"][0])
+    assert not np.array_equal(seen["main"][0], seen["main"][N_STEPS])
+    assert len(np.unique(np.concatenate(seen["main"][:N_STEPS]))) == 8 * N_STEPS
+    assert sorted(path.name for path in checkpoint.folder.iterdir()) == ["main", "pretraining"]
 
 
 def test_differences_name_what_is_new_and_what_is_gone():
@@ -175,9 +243,12 @@ def test_a_small_data_set_still_gets_eight_steps(n_windows, batch_size):
     assert TrainingPlan(epochs=1, batch_size=128).batch_size_for(n_windows) == batch_size
 
 
-def test_the_saved_model_is_the_network_alone():
+def test_the_saved_model_is_the_network_alone(windows, tmp_path):
     model = tiny_model()
-    model.compile(optimizer="adam", loss="mse")
-    saved = alone(model)
+    names = [layer.name for layer in model.layers]
+    Trainer(PLAN, 0, len(windows), Checkpoint(tmp_path, {}))(objective(windows, model))
+    model.save(tmp_path / "tiny.keras")
+    saved = keras.models.load_model(tmp_path / "tiny.keras")
     assert not saved.compiled
+    assert [layer.name for layer in saved.layers] == names
     assert equal(saved.get_weights(), model.get_weights())

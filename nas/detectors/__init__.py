@@ -1,10 +1,13 @@
 """The detector families: one module each, one line of `DETECTORS`."""
 
-from . import deep_svdd
+from . import autoencoder, deep_svdd, masked, vae
 from .detector import Detector
 
 __all__ = ["DETECTORS", "Detector"]
 
 DETECTORS: dict[str, Detector] = {
     "deep_svdd": deep_svdd,
+    "autoencoder": autoencoder,
+    "vae": vae,
+    "masked": masked,
 }

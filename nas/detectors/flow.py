@@ -19,12 +19,13 @@ variance only where a lead set has more directions than `channels`: the likeliho
 the signal projected on them.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from datasets.records import FloatArray, Int64Array
+from datasets.records import Int64Array
 from export.score_rules import TablePart
 
 from ..blocks import Block, Style, encode, suggest_blocks
@@ -38,7 +39,7 @@ PLAN = TrainingPlan(epochs=4, batch_size=128, learning_rate=2e-3, weight_decay=1
 SCALE_START = 2.0
 """a before training: sigmoid(2) = 0.88, so that a step starts close to the identity, as Glow's."""
 CONCATENATE_MAX = 4  # inputs that the firmware's CONCATENATION takes
-N_WHITENED = 4000  # windows that the covariance is taken from
+N_WHITENED = 2000  # windows that the covariance is taken from
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,19 +177,58 @@ def whitening(
 ) -> tuple[Float32Array, Float32Array]:
     """Return kernel (squeeze, n_leads, channels) and bias (channels,) of the fixed map.
 
-    Squeezed columns of the first windows, noise included, have mean 0 and unit variance in every
-    channel behind it, and no two channels are correlated.
+    Behind it the channels of noisy windows have mean 0 and variance 1 and are uncorrelated: they
+    are the principal components of squeezed columns, the largest first.
     """
-    window_len, n_leads = windows.shape
-    columns = window_len // params.squeeze
-    x = windows.x_mv(slice(N_WHITENED))[:, : columns * params.squeeze]
-    patches = x.reshape(-1, params.squeeze * n_leads).astype(np.float64)
-    mean = patches.mean(axis=0)
-    variances, axes = np.linalg.eigh(np.cov(patches.T) + _noise_variance(params, windows) * np.eye(len(mean)))
-    matrix = (axes / np.sqrt(variances))[:, ::-1][:, :channels]
+    n_leads = windows.shape[1]
+    x = windows.x_mv(slice(None, None, max(1, len(windows) // N_WHITENED)))
+    columns = x.shape[1] // params.squeeze
+    patches = x[:, : columns * params.squeeze].reshape(-1, params.squeeze * n_leads)
+    mean = patches.mean(axis=0, dtype=np.float64)
+    noise = params.noise_mv**2 + windows.lsb_mv**2 / 12  # white, and uniform within a step
+    covariance = np.cov(patches, rowvar=False, dtype=np.float64) + noise * np.eye(len(mean))
+    variances, axes = np.linalg.eigh(covariance)
+    matrix = (axes / np.sqrt(variances))[:, : -channels - 1 : -1]
     kernel = matrix.reshape(params.squeeze, n_leads, channels)
     return kernel.astype(np.float32), (-mean @ matrix).astype(np.float32)
 
 
-def _noise_variance(params: Params, windows: TrainingWindows) -> float:
-    return params.noise_mv**2 + windows.lsb_mv**2 / 12
+def likelihood(params: Params, model: Any, windows: TrainingWindows) -> Objective:
+    """Return the negative log-likelihood of noisy windows in nats a channel and column.
+
+    Of the whole density, with its constants: where the fixed map drops directions, of the signal
+    in the plane of those it keeps.
+    """
+    import keras
+    from keras import ops
+
+    whitened = model.get_layer("whiten").output
+    columns, channels = shape_of(whitened)
+    z, a = model.output[:, : 2 * columns], model.output[:, 2 * columns :]
+    density = ops.sum(ops.square(z) / 2 + math.log(2 * math.pi) / 2, axis=(1, 2))
+    volume = -ops.sum(ops.softplus(-a), axis=(1, 2))
+    for i in range(params.n_steps):
+        volume = volume + columns * _log_determinant(model.get_layer(f"mix{i}"), whitened)
+    kernel = model.get_layer("whiten").get_weights()[0].reshape(-1, channels).astype(np.float64)
+    fixed = columns * float(np.linalg.slogdet(kernel.T @ kernel)[1]) / 2
+    loss = (density - volume - fixed) / (columns * channels)
+
+    def inputs(index: Int64Array, rng: np.random.Generator) -> tuple[Float32Array]:
+        x = windows.batch(index, rng)
+        x += params.noise_mv * rng.standard_normal(x.shape, np.float32)
+        x += np.float32(windows.lsb_mv) * (rng.random(x.shape, np.float32) - np.float32(0.5))
+        return (x,)
+
+    return Objective(keras.Model(model.input, loss), inputs)
+
+
+def _log_determinant(mix: Any, signal: Any) -> Any:
+    """Return log |det W| of a 1x1 convolution, (1,), for a symbolic `signal` it may be applied to.
+
+    W is read off by applying it to the unit vectors: so it stays a function of the layer's weights.
+    """
+    from keras import ops
+
+    zero = ops.zeros_like(signal[:1, :1])
+    units = zero + np.eye(shape_of(signal)[1], dtype=np.float32)[np.newaxis]
+    return ops.slogdet(mix(units) - mix(zero))[1]

@@ -7,7 +7,8 @@ network on each of the K masked windows with the same weights and puts the K pre
 samples together to one window, x_hat; the score is the mean error of the whole ensemble.
 """
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -38,8 +39,8 @@ class Params:
     ----------
     coder : encoder and decoder.
     n_masks : K, one of `MASKS`.
-    period : samples in which each mask hides one segment, about period / K long; must divide the
-        window.
+    period : samples of which each mask hides one segment, about period / K long. The divisor of the
+        window nearest to it is taken.
     error : of a residual, in training and in the score: one of `reconstruction.ERRORS`.
 
     Raises
@@ -48,9 +49,7 @@ class Params:
     """
 
     coder: Coder = field(
-        default_factory=lambda: Coder(
-            (Block(16, 9, stride=2), Block(32, 9, stride=5)), embedding=32
-        )
+        default_factory=lambda: Coder((Block(16, 9, stride=2), Block(32, 9, stride=5)), 32)
     )
     n_masks: int = 3
     period: int = 50
@@ -64,21 +63,89 @@ class Params:
         if self.period < self.n_masks:
             raise ValueError(f"period must be at least n_masks {self.n_masks}, got {self.period}")
 
-    @property
-    def hidden(self) -> Float32Array:
-        """(n_masks, period), 1 where a mask hides a sample, else 0; its columns sum to 1."""
-        mask_of = np.arange(self.period) * self.n_masks // self.period
-        return np.eye(self.n_masks, dtype=np.float32)[:, mask_of]
-
 
 def suggest(trial: Any, input_shape: tuple[int, int]) -> Params:
-    """Draw a coder that can be run on every masked window within a blob's limits."""
+    """Draw masks, and a coder that can be run on every masked window within a blob's limits."""
     coder = suggest_coder(trial, input_shape[0])
     n_masks = trial.suggest_categorical("n_masks", MASKS)
-    periods = [period for period in PERIODS if input_shape[0] % period == 0]
     return Params(
         coder=replace(coder, blocks=coder.blocks[: BLOCKS_MAX // n_masks]),
         n_masks=n_masks,
         period=trial.suggest_categorical("period", PERIODS),
         error=trial.suggest_categorical("error", ERRORS),
     )
+
+
+def network(layers: Layers, params: Params, x: Any) -> Any:
+    """Return the residual of every sample, of the window's shape.
+
+    Masks are applied to the signal folded to one row a period, where they are the same constants
+    for every row.
+    """
+    shape = shape_of(x)
+    hidden = hidden_samples(params, shape)
+    folded = (shape[0] * shape[1] // hidden.shape[1], hidden.shape[1])
+    periods = layers.reshape(x, folded)
+    masked = [
+        layers.reshape(layers.multiply_by(periods, 1 - row), shape, name=f"masked_{k}")
+        for k, row in enumerate(hidden)
+    ]
+    residual = periods
+    for k, rebuilt in enumerate(apply_to_each(layers, params.coder.rebuild, masked)):
+        predicted = layers.reshape(rebuilt, folded, name=f"rebuilt_{k}")
+        residual = layers.subtract(residual, layers.multiply_by(predicted, hidden[k]))
+    return layers.reshape(residual, shape)
+
+
+def hidden_samples(params: Params, shape: tuple[int, int]) -> Float32Array:
+    """Return where each mask hides the samples of a period, with all their leads one after another.
+
+    Returns
+    -------
+    float32 (n_masks, period * n_leads), 1 where hidden, else 0; every column has one 1.
+
+    Raises
+    ------
+    ValueError : the window is shorter than one sample a mask.
+    """
+    window_len, n_leads = shape
+    if window_len < params.n_masks:
+        raise ValueError(f"{params.n_masks} masks need as many samples")
+    divisors = [n for n in range(params.n_masks, window_len + 1) if window_len % n == 0]
+    period = min(divisors, key=lambda n: abs(n - params.period))
+    mask_of = np.repeat(np.arange(period) * params.n_masks // period, n_leads)
+    return np.eye(params.n_masks, dtype=np.float32)[:, mask_of]
+
+
+def fit(params: Params, model: Any, windows: TrainingWindows, train: Train) -> Scoring:
+    """Make the error of the predictions small, then score by it."""
+    train(_filling_in(params, model, windows))
+    return Scoring("table_sum", mean_error(windows.shape, params.error))
+
+
+def _filling_in(params: Params, model: Any, windows: TrainingWindows) -> Objective:
+    """Return the mean error of hidden samples, of one mask drawn for every window.
+
+    In expectation that is the ensemble's error, at one K-th of its cost.
+    """
+    import keras
+    from keras import ops
+
+    fill_in = keras.Model(
+        model.get_layer("masked_0").output, model.get_layer("rebuilt_0").output
+    )
+    masked = keras.Input(windows.shape)
+    x, hidden = keras.Input(windows.shape), keras.Input(windows.shape)
+    rebuilt = ops.reshape(fill_in(masked), (-1, *windows.shape))
+    errors = errors_of(x - rebuilt, params.error) * hidden
+    error = ops.sum(errors, axis=(1, 2)) / ops.sum(hidden, axis=(1, 2))
+    rows = hidden_samples(params, windows.shape)
+    masks = np.tile(rows, math.prod(windows.shape) // rows.shape[1])
+    masks = masks.reshape(params.n_masks, *windows.shape)
+
+    def inputs(index: Int64Array, rng: np.random.Generator) -> tuple[Float32Array, ...]:
+        x_mv = windows.batch(index, rng)
+        hidden_from = masks[rng.integers(params.n_masks, size=len(x_mv))]
+        return x_mv * (1 - hidden_from), x_mv, hidden_from
+
+    return Objective(keras.Model([masked, x, hidden], error), inputs)

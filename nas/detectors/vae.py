@@ -75,8 +75,8 @@ def network(layers: Layers, params: Params, x: Any) -> Any:
     """Return residual, `MEAN_GAIN` * mu and v / `LOG_VARIANCE_MAX`, one vector."""
     coder = params.coder
     signal = coder.encode(layers, x)
-    mean = layers.conv(coder.embedding, 1, name="mean")(signal)
-    log_variance = layers.conv(coder.embedding, 1, name="log_variance")(signal)
+    mean = layers.conv(coder.embedding, 1, name="latent_mean")(signal)
+    log_variance = layers.conv(coder.embedding, 1, name="latent_log_variance")(signal)
     rebuilt = coder.decode(layers, mean, shape_of(x))
     gain = np.full(coder.embedding, MEAN_GAIN, np.float32)
     parts = (
@@ -99,7 +99,7 @@ def fit(params: Params, model: Any, windows: TrainingWindows, train: Train) -> S
     error = keras.Model(model.input, _mean_square(model.get_layer("residual").output))
     variance = params.noise_mv**2 or float(outputs_of(error, windows).mean())
     n = math.prod(windows.shape)
-    n_latent = _size(model.get_layer("mean").output)
+    n_latent = _size(model.get_layer("latent_mean").output)
     divergence = params.beta / 2 / n
     parts = (
         TablePart(n, "square", 1 / (2 * variance * n), 1.0),
@@ -120,8 +120,8 @@ def _negative_bound(params: Params, model: Any, windows: TrainingWindows) -> Obj
     import keras
     from keras import ops
 
-    mean = model.get_layer("mean").output
-    log_variance = LOG_VARIANCE_MAX * ops.tanh(model.get_layer("log_variance").output)
+    mean = model.get_layer("latent_mean").output
+    log_variance = LOG_VARIANCE_MAX * ops.tanh(model.get_layer("latent_log_variance").output)
     rebuilt = model.get_layer("residual").input[1]
     eps = keras.Input(shape_of(mean))
     drawn = keras.Model(mean, rebuilt)(mean + ops.exp(log_variance / 2) * eps)
