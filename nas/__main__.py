@@ -21,6 +21,7 @@ from .candidate import WINDOW_S, Candidate, default_candidate
 from .detectors import DETECTORS
 from .job import Job
 from .plan import TrainingPlan
+from .search.commands import add_commands
 from .structure import json_object
 from .training_data import check_classes, describe_data, familiar_windows, training_windows
 
@@ -238,6 +239,8 @@ def _report(job: Job, trained: TrainedPart, as_json: bool) -> None:
         shown = [f"{name} {area:.3f}" for name, area in areas.items() if area is not None]
         print(f"AUROC on {history['n_validation_windows']:,} windows: {', '.join(shown)}")
 
+
+add_commands(app)
 
 if __name__ == "__main__":
     app()

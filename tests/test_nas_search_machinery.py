@@ -15,7 +15,7 @@ import optuna
 import pytest
 
 from export.training_run import DataSettings
-from nas.search.driver import Budget, Driver, SweepBroken
+from nas.search.driver import Budget, Driver, SweepError
 from nas.search.journal import Journal, JournalError
 from nas.search.ledger import (
     DEATHS,

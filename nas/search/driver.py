@@ -38,7 +38,7 @@ class Budget:
             raise ValueError(f"a budget must be positive, got {self}")
 
 
-class SweepBroken(OSError):
+class SweepError(OSError):
     """No worker can go on; the text says why."""
 
 
@@ -70,7 +70,7 @@ class Driver:
 
         Raises
         ------
-        SweepBroken : the storage failed, workers do not start, or trials do nothing but fail.
+        SweepError : the storage failed, workers do not start, or trials do nothing but fail.
         KeyboardInterrupt : Ctrl-C.
         """
         try:
@@ -117,12 +117,12 @@ class Driver:
             self._ledger.recover()
             self._deaths_while_starting += event.while_starting
             if self._deaths_while_starting >= DEATHS_WHILE_STARTING_MAX:
-                raise SweepBroken("workers die while they start; their log in the study says why")
+                raise SweepError("workers die while they start; their log in the study says why")
         else:
             assert isinstance(event, Broken)
-            raise SweepBroken(event.reason)
+            raise SweepError(event.reason)
 
     def _refuse_to_only_fail(self, failure: str | None) -> None:
         self._failures = self._failures + 1 if failure else 0
         if self._failures >= FAILURES_MAX:
-            raise SweepBroken(f"{self._failures} trials in a row failed, the last one by {failure}")
+            raise SweepError(f"{self._failures} trials in a row failed, the last one by {failure}")

@@ -57,8 +57,8 @@ class Named:
         return self._trial.suggest_int(self._prefix + name, low, high, **options)
 
 
-def suggest(trial: optuna.Trial, gate: Gate, settings: SweepSettings) -> Candidate:
-    """Draw a gate's candidate: its family, then what that family chooses."""
+def suggest(trial: Any, gate: Gate, settings: SweepSettings) -> Candidate:
+    """Draw a gate's candidate from an `optuna.Trial`: its family, then what that chooses."""
     prefix = f"{gate.name}." if len(settings.gates) > 1 else ""
     detector = trial.suggest_categorical(f"{prefix}detector", gate.detectors)
     named = Named(trial, f"{prefix}{detector}.")
@@ -85,7 +85,8 @@ class Evaluation:
         Stopped : at a rung that did not go well.
         CheckFailed : a training diverged or collapsed.
         """
-        candidates = {gate.name: suggest(trial, gate, self.settings) for gate in self.settings.gates}
+        gates = self.settings.gates
+        candidates = {gate.name: suggest(trial, gate, self.settings) for gate in gates}
         costs = costs_of(list(candidates.values()), self.settings)
         trial.set_user_attr(CANDIDATES, {n: c.to_json() for n, c in candidates.items()})
         trial.set_user_attr(COSTS, costs.figures)
@@ -164,7 +165,8 @@ class Fitted:
 
         outputs = outputs_of(self.model, windows)
         check_not_collapsed(outputs)
-        scores = SCORE_RULES[self.scoring.rule].score_float(outputs, self.scoring.constants)
+        rule = SCORE_RULES[self.scoring.rule]
+        scores = rule.score_float(outputs.astype(np.float64), self.scoring.constants)
         if not np.isfinite(scores).all():
             raise CheckFailed("scores must be finite, got others")
         return scores

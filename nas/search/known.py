@@ -50,7 +50,7 @@ def _params_of(candidates: list[Candidate], settings: SweepSettings) -> dict[str
 
 
 class _Seeking:
-    """A trial that draws what a candidate has: it finds a parameter by the end of its name."""
+    """A trial that draws what a candidate has: it finds a value by the end of the name."""
 
     def __init__(self, values: dict[str, Any]) -> None:
         self._values = values

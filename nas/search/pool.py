@@ -57,8 +57,7 @@ class Pool(Protocol):
         ...
 
     def events(self, timeout_s: float) -> list[Event]:
-        """Return what happened, waiting for it no longer than `timeout_s`. Dead workers are started
-        anew."""
+        """Return what happened within `timeout_s`; dead workers are started anew."""
         ...
 
     def stop(self) -> list[Owner]:

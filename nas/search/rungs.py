@@ -1,6 +1,6 @@
-"""When a trial is not worth a longer training: ours, since Optuna has no such rule for several
-objectives.
+"""When a trial is not worth a longer training.
 
+The rule is ours, since Optuna has none for several objectives.
 A trial is fitted on a ninth of the windows, then on a third, then on all (successive halving:
 Jamieson and Talwalkar, AISTATS 2016, with a factor of 3). Between two of these rungs it is compared
 with its *peers*: trials that reached the rung and cost no more in any objective. It is stopped

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import cattrs
+from optuna.study import StudyDirection
 
 from datasets import SUPERCLASSES
 from export.boards import load_board
@@ -12,6 +12,7 @@ from export.quantize import PARAMETERS_MAX
 from export.training_run import DataSettings
 
 from ..detectors import DETECTORS
+from ..structure import json_object, structure
 
 SAMPLERS = ("tpe", "nsga2", "random")
 NOISE = "noise"
@@ -56,6 +57,11 @@ class Objective:
 
     name: str
     direction: str
+
+    @property
+    def study_direction(self) -> StudyDirection:
+        """The direction as a study has it."""
+        return StudyDirection[self.direction.upper()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +164,8 @@ class SweepSettings:
         ------
         ValueError : they are not settings of a sweep.
         """
-        known = {name: value for name, value in values.items() if name != "noise"}
-        try:
-            return cattrs.structure(
-                {**known, "data": {**known["data"], "data": data}, "noise_data": noise_data}, cls
-            )
-        except (KeyError, TypeError, cattrs.BaseValidationError) as error:
-            raise ValueError(f"a study must hold the settings of a sweep: {error}") from error
+        known = {n: v for n, v in json_object(values, "settings").items() if n != "noise"}
+        known["data"] = {**json_object(known.get("data"), "data"), "data": data}
+        settings = structure(cls, {**known, "noise_data": noise_data}, "settings")
+        assert isinstance(settings, cls)
+        return settings

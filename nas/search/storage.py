@@ -98,7 +98,7 @@ def open_study(place: StudyPlace, settings: SweepSettings, storage: BaseStorage)
     study = optuna.create_study(
         storage=storage,
         study_name=place.name,
-        directions=[objective.direction for objective in settings.objectives],
+        directions=[objective.study_direction for objective in settings.objectives],
         load_if_exists=True,
     )
     wanted = settings.to_json()

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import optuna
 
-from datasets import LeaveOneOut, leave_one_out, open_dataset
+from datasets import LeaveOneOut
 
 from .driver import Budget, Driver
 from .evaluate import Evaluation
 from .front import Front, front_of
 from .known import enqueue_front, enqueue_known
-from .ledger import Ledger, settled, tally
+from .ledger import Ledger
 from .local import LocalPool
 from .pool import Pool
 from .settings import SweepSettings
@@ -44,8 +44,12 @@ class Sweep:
     n_workers: int
     warm_start: Path | None = None
 
-    def run(self, open_protocol: Callable[[], LeaveOneOut], make_pool: MakePool) -> Front:
+    def run(self, protocol: LeaveOneOut, make_pool: MakePool) -> Front:
         """Run trials until the budget is used up; return the front of the whole study.
+
+        Parameters
+        ----------
+        protocol : the door to the recordings, without the surrogate class.
 
         Raises
         ------
@@ -56,7 +60,7 @@ class Sweep:
         self.place.folder.mkdir(parents=True, exist_ok=True)
         storage = open_storage(self.place)
         study = open_study(self.place, self.settings, storage)
-        windows = open_windows(self.place.folder, self.settings, open_protocol)
+        windows = open_windows(self.place.folder, self.settings, protocol)
         self._seed_study(study)
         make = partial(_evaluation, self.settings, windows)
         pool = make_pool(Assignment(self.place, self.settings, make), (len(study.trials),))
@@ -77,14 +81,6 @@ class Sweep:
 def local_pool(folder: Path, n_workers: int) -> MakePool:
     """Return what makes workers on this machine, with their logs in `folder`."""
     return lambda assignment, key: LocalPool(assignment, n_workers, folder / LOGS, key)
-
-
-def protocol_of(settings: SweepSettings, cache: Path | None) -> LeaveOneOut:
-    """Return the door to the recordings: its test sealed, the surrogate class left out."""
-    data = settings.data
-    surrogate = next(iter(settings.surrogate_classes), None)
-    dataset = open_dataset(data.dataset, data.data, data.fs, cache)
-    return leave_one_out(dataset, data.hold_out, surrogate=surrogate, rehearsal=data.rehearsal)
 
 
 def _evaluation(settings: SweepSettings, windows: SweepWindows) -> Evaluate:

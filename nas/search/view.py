@@ -68,7 +68,8 @@ class View:
             self._console.print(self._line(counts), highlight=False)
 
     def _page(self, counts: Counter[Outcome]) -> Group:
-        table = Table(title=f"{self._study.study_name}: best of each objective", title_justify="left")
+        title = f"{self._study.study_name}: best of each objective"
+        table = Table(title=title, title_justify="left")
         table.add_column("objective")
         table.add_column("best", justify="right")
         table.add_column("trial", justify="right")
@@ -79,10 +80,10 @@ class View:
         return Group(self._line(counts), table)
 
     def _line(self, counts: Counter[Outcome]) -> str:
-        parts = ", ".join(f"{counts[outcome]} {outcome}" for outcome in (*SETTLED, Outcome.RUNNING))
+        parts = [f"{counts[outcome]} {outcome}" for outcome in (*SETTLED, Outcome.RUNNING)]
         return (
-            f"{settled(counts)}/{self._budget.trials} trials: {parts} on {self._n_workers} workers; "
-            f"{self._time_left(counts)}"
+            f"{settled(counts)}/{self._budget.trials} trials: {', '.join(parts)} "
+            f"on {self._n_workers} workers; {self._time_left(counts)}"
         )
 
     def _time_left(self, counts: Counter[Outcome]) -> str:

@@ -11,7 +11,6 @@ part of the training windows is the first so many of them.
 """
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -128,16 +127,14 @@ def describe(data: DataSettings) -> DataSettings:
     return replace(data, window_s=WINDOW_S, hop_s=WINDOW_S)
 
 
-def open_windows(
-    folder: Path, settings: SweepSettings, open_protocol: Callable[[], LeaveOneOut]
-) -> SweepWindows:
+def open_windows(folder: Path, settings: SweepSettings, protocol: LeaveOneOut) -> SweepWindows:
     """Return the windows of a study, which are written where they are not there yet.
 
     Parameters
     ----------
     folder : of the study.
-    open_protocol : the door to the recordings, without the surrogate class; called where windows
-        are to be written. Only its training and selection roles are asked for.
+    protocol : the door to the recordings, without the surrogate class. Only its training and
+        selection roles are asked for.
 
     Raises
     ------
@@ -150,7 +147,7 @@ def open_windows(
     with locked(target / ".lock", "to write the windows"):
         if _read(target / ABOUT) != about:
             (target / ABOUT).unlink(missing_ok=True)
-            _write(target, settings, open_protocol())
+            _write(target, settings, protocol)
             (target / ABOUT).write_text(json.dumps(about, indent=2) + "\n")
     classes = tuple(c for c in settings.data.classes if c not in settings.surrogate_classes)
     return SweepWindows(target, classes, settings.data.lsb_mv)

@@ -1,4 +1,4 @@
-"""One worker: asks the study for a trial, evaluates it, tells the study; one process, many trials."""
+"""One worker: asks the study for a trial, evaluates it and tells the study, again and again."""
 
 import traceback
 from collections.abc import Callable, Iterator

@@ -1,0 +1,193 @@
+"""The commands of a search: `sweep` and `pareto`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from datasets import LeaveOneOut, leave_one_out, open_dataset
+from datasets.command_line import App, CacheOption, JsonOption, print_json, split_names
+from datasets.dataset import Dataset
+
+from ..detectors import DETECTORS
+from ..options import (
+    DataOption,
+    DatasetOption,
+    FsOption,
+    FsTargetOption,
+    HighpassOption,
+    HoldOutOption,
+    LeadsOption,
+    MainsOption,
+    RehearsalOption,
+)
+from ..training_data import describe_data
+from .costs import REFERENCES
+from .driver import Budget
+from .front import Front, front_of
+from .settings import NOISE, SAMPLERS, Gate, SweepSettings
+from .storage import HEARTBEAT_S, StudyPlace, load_study
+from .sweep import Sweep, local_pool
+from .table import print_front
+
+SURROGATE_CLASSES = ("MI", "STTC", "CD", "HYP")
+"""Superclasses that may stand in for the unseen one, in the order in which they are taken."""
+
+StudyOption = Annotated[Path, typer.Option(help="Folder of the study, such as runs/NAME.")]
+StudyArgument = Annotated[Path, typer.Argument(help="Folder of the study, such as runs/NAME.")]
+StorageOption = Annotated[
+    str | None,
+    typer.Option(help="Database for many machines, as Optuna names it; default a journal file."),
+]
+TrialsOption = Annotated[int, typer.Option(help="Trials of the study, earlier runs included.")]
+SecondsOption = Annotated[
+    float | None, typer.Option(help="Begin no trial later than this; default no limit.")
+]
+JobsOption = Annotated[int, typer.Option(min=1, help="Workers, one core each.")]
+DetectorsOption = Annotated[
+    str | None, typer.Option(help=f"Families of {', '.join(DETECTORS)}; default all.")
+]
+PairOption = Annotated[
+    str | None, typer.Option(help="Families of a second gate, which noise alone judges.")
+]
+SurrogatesOption = Annotated[
+    str | None, typer.Option(help="What judges: noise, a superclass; default both, the first free.")
+]
+NoiseOption = Annotated[
+    str | None, typer.Option(help="Folder of the Noise Stress Test; default made noise.")
+]
+ObjectivesOption = Annotated[
+    str | None,
+    typer.Option(
+        help=f"Costs to make small beside the AUROC: {', '.join(REFERENCES)}; default all."
+    ),
+]
+BoardOption = Annotated[
+    str | None, typer.Option(help="Board whose flash and RAM bound the search; default none.")
+]
+SamplerOption = Annotated[str, typer.Option(help=f"Who draws: {', '.join(SAMPLERS)}.")]
+SweepSeedOption = Annotated[int, typer.Option(help="Of the sampler and of every training.")]
+MacsOption = Annotated[
+    float, typer.Option(help="Millions of multiply-accumulates of a window, at most.")
+]
+WindowsOption = Annotated[int, typer.Option(help="Training windows of 10 s, at most.")]
+WarmStartOption = Annotated[
+    Path | None, typer.Option(help="Folder of a study whose front is tried first.")
+]
+HeartbeatOption = Annotated[
+    int, typer.Option(help="Seconds between a worker's signs of life in a database.")
+]
+
+
+def add_commands(app: App) -> None:
+    """Give `app` the commands of a search."""
+    app.command()(sweep)
+    app.command()(pareto)
+
+
+def sweep(
+    study: StudyOption,
+    trials: TrialsOption,
+    dataset: DatasetOption = "synthetic",
+    data: DataOption = None,
+    leads: LeadsOption = "I",
+    hold_out: HoldOutOption = None,
+    rehearsal: RehearsalOption = False,
+    detectors: DetectorsOption = None,
+    pair: PairOption = None,
+    surrogates: SurrogatesOption = None,
+    noise_data: NoiseOption = None,
+    objectives: ObjectivesOption = None,
+    board: BoardOption = None,
+    sampler: SamplerOption = SAMPLERS[0],
+    seed: SweepSeedOption = 0,
+    mmacs_max: MacsOption = 10.0,
+    windows_max: WindowsOption = 15_000,
+    seconds: SecondsOption = None,
+    jobs: JobsOption = 1,
+    warm_start: WarmStartOption = None,
+    storage: StorageOption = None,
+    heartbeat: HeartbeatOption = HEARTBEAT_S,
+    fs: FsOption = 100.0,
+    fs_target: FsTargetOption = 100.0,
+    mains: MainsOption = None,
+    highpass_hz: HighpassOption = 0.5,
+    cache: CacheOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Search for filters: high AUROC on surrogates of the unseen class, low cost on the board.
+
+    Interrupted or killed, the same command goes on. More trials and other workers may be asked for.
+
+    Examples
+    --------
+    python -m nas sweep --study runs/demo --trials 20
+    python -m nas sweep --study runs/hyp --dataset ptbxl --data ~/ptbxl --hold-out HYP --trials 200
+    """
+    gates = _gates(hold_out, detectors, pair, surrogates)
+    protocol = _protocol(open_dataset(dataset, data, fs, cache), hold_out, rehearsal, gates)
+    settings = SweepSettings(
+        data=describe_data(protocol, data, split_names(leads), fs_target, highpass_hz, mains),
+        gates=gates,
+        costs=tuple(REFERENCES) if objectives is None else split_names(objectives),
+        board=board,
+        sampler=sampler,
+        seed=seed,
+        macs_max=round(mmacs_max * 1e6),
+        windows_max=windows_max,
+        noise_data=noise_data,
+    )
+    place = StudyPlace(study, storage, heartbeat)
+    command = Sweep(place, settings, Budget(trials, seconds), jobs, warm_start)
+    try:
+        front = command.run(protocol, local_pool(study, jobs))
+    except KeyboardInterrupt:
+        print_front(front_of(*load_study(place)))
+        print("stopped; the same command goes on", file=sys.stderr)
+        raise
+    _report(front, as_json)
+
+
+def pareto(
+    study: StudyArgument, storage: StorageOption = None, as_json: JsonOption = False
+) -> None:
+    """Show what a sweep has found, also while it runs.
+
+    Examples
+    --------
+    python -m nas pareto runs/hyp
+    """
+    _report(front_of(*load_study(StudyPlace(study, storage))), as_json)
+
+
+def _gates(
+    hold_out: str | None, detectors: str | None, pair: str | None, surrogates: str | None
+) -> tuple[Gate, ...]:
+    """Return the gates that the options describe."""
+    families = split_names(detectors) if detectors is not None else tuple(DETECTORS)
+    free = next(name for name in SURROGATE_CLASSES if name != hold_out)
+    judges = split_names(surrogates) if surrogates is not None else (free, NOISE)
+    if pair is None:
+        return (Gate("filter", families, judges),)
+    classes = tuple(name for name in judges if name != NOISE)
+    return (
+        Gate("quality", split_names(pair), (NOISE,)),
+        Gate("familiarity", families, classes),
+    )
+
+
+def _protocol(
+    dataset: Dataset, hold_out: str | None, rehearsal: bool, gates: tuple[Gate, ...]
+) -> LeaveOneOut:
+    """Return the door to the recordings: its test sealed, the surrogate class left out."""
+    judges = [name for gate in gates for name in gate.surrogates if name != NOISE]
+    surrogate = judges[0] if judges else None
+    return leave_one_out(dataset, hold_out, surrogate=surrogate, rehearsal=rehearsal)
+
+
+def _report(front: Front, as_json: bool) -> None:
+    if as_json:
+        print_json(front.to_json())
+    else:
+        print_front(front)
