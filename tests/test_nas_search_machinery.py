@@ -1,18 +1,18 @@
 """The machinery of a sweep, with an objective that takes no time: nothing lost, nothing twice."""
 
-import json
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections import Counter
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import optuna
 import pytest
+from optuna.trial import TrialState
 
 from export.training_run import DataSettings
 from nas.search.driver import Budget, Driver, SweepError
@@ -29,9 +29,10 @@ from nas.search.ledger import (
 )
 from nas.search.local import LocalPool
 from nas.search.owners import Owner, this_process
+from nas.search.pool import Began, Ended
 from nas.search.settings import Gate, SweepSettings
 from nas.search.storage import StudyPlace, load_study, open_storage, open_study
-from nas.search.worker import Assignment, Worker
+from nas.search.worker import Assignment
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = SweepSettings(
@@ -68,8 +69,49 @@ def sleeping(seconds):
     return evaluate
 
 
+def killing():
+    """Kill the worker in the second point, whoever has it."""
+
+    def evaluate(trial):
+        x = trial.suggest_float("x", 0, 1)
+        if trial.user_attrs.get(POINT, trial.number) == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return x, 1 - x
+
+    return evaluate
+
+
 def refusing():
     raise ValueError("the windows must be there, they are not")
+
+
+class PoolHere:
+    """A pool without processes: a worker is an object, and runs its trial when it is given one."""
+
+    def __init__(self, assignment, n_workers):
+        self.workers = [Worker(assignment, (number,)) for number in range(n_workers)]
+        self.happened = []
+
+    def start(self):
+        pass
+
+    def idle(self):
+        busy = {event.worker for event in self.happened}
+        return [number for number in range(len(self.workers)) if number not in busy]
+
+    def give(self, worker):
+        def began(trial):
+            self.happened.append(Began(worker, trial))
+
+        failure = self.workers[worker].run_trial(began)
+        self.happened.append(Ended(worker, failure))
+
+    def events(self, timeout_s):
+        happened, self.happened = self.happened, []
+        return happened
+
+    def stop(self):
+        return []
 
 
 class Sweep:
@@ -82,11 +124,17 @@ class Sweep:
         self.study = open_study(self.place, settings, self.storage)
         self.ledger = Ledger(self.study, self.storage, self.place)
 
-    def run(self, budget, make_evaluate=trivial, n_workers=1, watch=lambda counts: None):
+    def run(self, budget, make_evaluate=trivial, n_workers=1):
+        """Run without processes."""
         assignment = Assignment(self.place, self.settings, make_evaluate)
-        pool = LocalPool(
-            assignment, n_workers, self.place.folder / "logs", (len(self.study.trials),)
-        )
+        return self.drive(PoolHere(assignment, n_workers), budget, lambda counts: None)
+
+    def run_processes(self, budget, make_evaluate=trivial, n_workers=1, watch=lambda counts: None):
+        assignment = Assignment(self.place, self.settings, make_evaluate)
+        logs, key = self.place.folder / "logs", (len(self.study.trials),)
+        return self.drive(LocalPool(assignment, n_workers, logs, key), budget, watch)
+
+    def drive(self, pool, budget, watch):
         Driver(self.study, self.ledger, pool, budget, watch).run()
         return tally(self.study)
 
@@ -118,7 +166,7 @@ def kill_at(sweep, settled_counts):
     def watch(counts):
         if not due or counts[Outcome.DONE] < due[0]:
             return
-        running = sweep.study.get_trials(states=(optuna.trial.TrialState.RUNNING,))
+        running = sweep.study.get_trials(states=(TrialState.RUNNING,))
         owners = [trial.user_attrs[OWNER] for trial in running if OWNER in trial.user_attrs]
         if owners:
             os.kill(owners[rng.integers(len(owners))]["pid"], signal.SIGKILL)
@@ -130,18 +178,18 @@ def kill_at(sweep, settled_counts):
 def assert_nothing_lost_nothing_twice(sweep, n_points):
     trials = sweep.study.get_trials()
     assert tally(sweep.study) == {Outcome.DONE: n_points}
-    complete = [t for t in trials if t.state == optuna.trial.TrialState.COMPLETE]
+    complete = [t for t in trials if t.state == TrialState.COMPLETE]
     assert len(complete) == n_points
     assert len({t.user_attrs.get(POINT, t.number) for t in complete}) == n_points
     assert len({t.params["x"] for t in complete}) == n_points
-    failed = [t for t in trials if t.state == optuna.trial.TrialState.FAIL]
+    failed = [t for t in trials if t.state == TrialState.FAIL]
     assert len(trials) == n_points + len(failed)
     return failed
 
 
 def test_a_killed_workers_trial_is_tried_again(sweep):
     watch, due = kill_at(sweep, (3, 9))
-    sweep.run(Budget(14), partial(sleeping, 0.1), n_workers=2, watch=watch)
+    sweep.run_processes(Budget(14), partial(sleeping, 0.1), n_workers=2, watch=watch)
     assert due == []
     failed = assert_nothing_lost_nothing_twice(sweep, 14)
     assert len(failed) >= 1  # one killed between two trials had none to lose
@@ -155,6 +203,164 @@ def test_a_killed_workers_trial_is_tried_again(sweep):
 @pytest.mark.slow
 def test_a_thousand_trials_and_two_killed_workers(sweep):
     watch, due = kill_at(sweep, (250, 700))
-    sweep.run(Budget(1000), n_workers=4, watch=watch)
+    sweep.run_processes(Budget(1000), n_workers=4, watch=watch)
     assert due == []
     assert_nothing_lost_nothing_twice(sweep, 1000)
+
+
+def test_a_point_that_kills_every_worker_is_given_up(sweep):
+    counts = sweep.run_processes(Budget(3), killing)
+    assert counts == {Outcome.DONE: 2, Outcome.FAILED: 1}
+    failed = [t for t in sweep.study.trials if FAILURE in t.user_attrs]
+    assert [t.user_attrs[FAILURE]["kind"] for t in failed] == [Kind.DIED, Kind.DIED]
+    assert "died" in failed[-1].user_attrs[FAILURE]["text"]
+
+
+def test_a_failed_evaluation_fails_its_trial_with_the_traceback(sweep):
+    counts = sweep.run(Budget(2), failing)
+    assert counts == {Outcome.FAILED: 2}
+    failure = sweep.study.trials[0].user_attrs[FAILURE]
+    assert failure["kind"] == Kind.ERROR
+    assert "raise ArithmeticError" in failure["text"]
+
+
+def test_a_sweep_whose_trials_do_nothing_but_fail_ends(sweep):
+    with pytest.raises(SweepError, match=r"10 trials in a row failed.*no such luck"):
+        sweep.run(Budget(100), failing)
+    assert len(sweep.study.trials) == 10
+
+
+def test_a_worker_that_cannot_start_ends_the_sweep_and_says_why(sweep):
+    with pytest.raises(SweepError, match="the windows must be there"):
+        sweep.run_processes(Budget(3), refusing)
+    assert sweep.study.trials == []
+
+
+def test_a_budget_in_seconds_begins_nothing_after_them(sweep):
+    counts = sweep.run(Budget(10_000, seconds=0.5), partial(sleeping, 0.2))
+    assert set(counts) == {Outcome.DONE}
+    assert counts[Outcome.DONE] <= 3
+
+
+def test_other_settings_are_refused_by_name(sweep):
+    other = replace(SETTINGS, seed=1, macs_max=5)
+    with pytest.raises(ValueError, match="seed was 0 and is 1, macs_max was 10000000 and is 5"):
+        open_study(sweep.place, other, sweep.storage)
+
+
+def test_settings_come_back_from_the_study(sweep):
+    _, settings = load_study(sweep.place)
+    assert settings == SETTINGS
+
+
+def dead_owner():
+    """Return a process of this machine that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    owner = Owner.of(process.pid)
+    process.communicate(b"\n")
+    return owner
+
+
+def running_trial(sweep, owner):
+    trial = sweep.study.ask()
+    trial.suggest_float("x", 0, 1)
+    if owner is not None:
+        trial.set_user_attr(OWNER, owner.to_json())
+    return trial
+
+
+def test_a_process_is_alive_until_it_ends():
+    assert this_process().is_alive
+    assert not dead_owner().is_alive
+    assert not replace(this_process(), started="1").is_alive  # its number, but another process
+    assert not replace(this_process(), boot_id="before").is_here
+
+
+def test_what_a_whole_killed_sweep_left_running_is_tried_once_more(sweep):
+    died = running_trial(sweep, dead_owner())
+    elsewhere = running_trial(sweep, replace(this_process(), host="another"))
+    alive = running_trial(sweep, this_process())
+    sweep.ledger.recover()
+    trials = sweep.study.trials
+    assert [t.state.name for t in trials] == ["FAIL", "FAIL", "RUNNING", "WAITING", "WAITING"]
+    assert [t.user_attrs[POINT] for t in trials[3:]] == [died.number, elsewhere.number]
+    assert trials[alive.number].state == TrialState.RUNNING
+    again = sweep.study.ask()
+    assert again.suggest_float("x", 0, 1) == died.params["x"]
+
+
+def test_a_trial_that_nobody_claimed_is_lost_after_a_while(sweep):
+    trial = running_trial(sweep, None)
+    sweep.ledger.recover()
+    assert sweep.ledger.has_orphans()
+    time.sleep(sweep.place.lost_after_s)
+    sweep.ledger.recover()
+    assert sweep.study.trials[trial.number].state == TrialState.FAIL
+    assert tally(sweep.study) == {Outcome.WAITING: 1}
+
+
+def test_a_lost_trial_that_was_not_queued_again_is_found_at_the_next_start(sweep):
+    trial = running_trial(sweep, dead_owner())
+    trial.set_user_attr(FAILURE, {"kind": Kind.DIED, "text": "its process died"})
+    sweep.study.tell(trial.number, state=TrialState.FAIL)
+    assert tally(sweep.study) == {Outcome.WAITING: 1}
+    for _ in range(2):
+        sweep.ledger.recover(everything=True)
+        assert [t.state.name for t in sweep.study.trials] == ["FAIL", "WAITING"]
+
+
+def test_stopped_on_purpose_a_trial_keeps_its_right_to_a_retry(sweep):
+    for _ in range(3):
+        running_trial(sweep, dead := dead_owner())
+        sweep.ledger.interrupt(dead)
+    assert tally(sweep.study) == {Outcome.WAITING: 1}
+    assert [t.user_attrs.get(DEATHS, 0) for t in sweep.study.trials] == [0, 0, 0, 0]
+    for _ in range(2):
+        running_trial(sweep, dead_owner())
+        sweep.ledger.recover()
+    assert tally(sweep.study) == {Outcome.FAILED: 1}
+
+
+def test_half_a_line_of_a_killed_writer_is_cut_off(tmp_path):
+    journal = Journal(tmp_path / "journal.log")
+    journal.append_logs([{"op": 1}, {"op": 2}])
+    with open(tmp_path / "journal.log", "a") as file:
+        file.write('{"op": 3, "x')
+    assert [log["op"] for log in journal.read_logs(0)] == [1, 2]
+    journal.append_logs([{"op": 4}])
+    assert [log["op"] for log in Journal(tmp_path / "journal.log").read_logs(0)] == [1, 2, 4]
+
+
+def test_a_full_disk_is_told_and_leaves_whole_lines(tmp_path):
+    code = f"""
+import resource, signal
+from pathlib import Path
+from nas.search.journal import Journal, JournalError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # an error instead, as on a full disk
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+journal = Journal(Path({str(tmp_path / "journal.log")!r}))
+try:
+    while True:
+        journal.append_logs([{{"op": "x" * 90}}] * 3)
+except JournalError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == f"{tmp_path / 'journal.log'} must be written, got: File too large\n"
+    logs = list(Journal(tmp_path / "journal.log").read_logs(0))
+    assert len(logs) == 9
+
+
+def test_a_lock_that_is_not_freed_is_told(tmp_path):
+    journal = Journal(tmp_path / "journal.log", lock_wait_s=0.1)
+    with open(tmp_path / "journal.log.lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(JournalError, match=r"journal.log must be free .* within 0.1 s"):
+            journal.append_logs([{"op": 1}])
+    journal.append_logs([{"op": 1}])
+
+
+def test_a_damaged_journal_is_refused(tmp_path):
+    (tmp_path / "journal.log").write_text("no journal\n{}\n")
+    with pytest.raises(ValueError, match="must be the journal of a study"):
+        open_storage(StudyPlace(tmp_path))

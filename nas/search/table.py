@@ -4,9 +4,8 @@ from rich.console import Console
 from rich.table import Table
 
 from .evaluate import CANDIDATES
-from .front import Front
+from .front import NEAR_BEST, Front
 from .ledger import SETTLED, tally
-from .settings import AUROC
 
 
 def print_front(front: Front, console: Console | None = None) -> None:
@@ -32,9 +31,8 @@ def print_front(front: Front, console: Console | None = None) -> None:
             *(f"{cost:,.0f}" for cost in costs),
         )
     console.print(table)
-    console.print(
-        f"* the winner: smallest within 0.01 {AUROC.upper()} of the best", highlight=False
-    )
+    note = f"* the winner: the smallest within {NEAR_BEST} of the best AUROC"
+    console.print(note, highlight=False)
 
 
 def families_of(candidates: dict[str, dict[str, str]]) -> str:

@@ -65,7 +65,7 @@ class View:
         elif counts != self._shown and time.monotonic() > self._line_at_s:
             self._line_at_s = time.monotonic() + LINE_S
             self._shown = counts.copy()
-            self._console.print(self._line(counts), highlight=False)
+            self._console.print(self._line(counts), highlight=False, soft_wrap=True)
 
     def _page(self, counts: Counter[Outcome]) -> Group:
         title = f"{self._study.study_name}: best of each objective"
