@@ -32,7 +32,7 @@ from nas.search.owners import Owner, this_process
 from nas.search.pool import Began, Ended
 from nas.search.settings import Gate, SweepSettings
 from nas.search.storage import StudyPlace, load_study, open_storage, open_study
-from nas.search.worker import Assignment
+from nas.search.worker import Assignment, Worker
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = SweepSettings(
@@ -88,8 +88,8 @@ def refusing():
 class PoolHere:
     """A pool without processes: a worker is an object, and runs its trial when it is given one."""
 
-    def __init__(self, assignment, n_workers):
-        self.workers = [Worker(assignment, (number,)) for number in range(n_workers)]
+    def __init__(self, assignment, n_workers, key):
+        self.workers = [Worker(assignment, (*key, number)) for number in range(n_workers)]
         self.happened = []
 
     def start(self):
@@ -127,12 +127,16 @@ class Sweep:
     def run(self, budget, make_evaluate=trivial, n_workers=1):
         """Run without processes."""
         assignment = Assignment(self.place, self.settings, make_evaluate)
-        return self.drive(PoolHere(assignment, n_workers), budget, lambda counts: None)
+        return self.drive(PoolHere(assignment, n_workers, self.key), budget, lambda counts: None)
 
     def run_processes(self, budget, make_evaluate=trivial, n_workers=1, watch=lambda counts: None):
         assignment = Assignment(self.place, self.settings, make_evaluate)
-        logs, key = self.place.folder / "logs", (len(self.study.trials),)
-        return self.drive(LocalPool(assignment, n_workers, logs, key), budget, watch)
+        logs = self.place.folder / "logs"
+        return self.drive(LocalPool(assignment, n_workers, logs, self.key), budget, watch)
+
+    @property
+    def key(self):
+        return (len(self.study.trials),)
 
     def drive(self, pool, budget, watch):
         Driver(self.study, self.ledger, pool, budget, watch).run()
