@@ -40,6 +40,9 @@ StorageOption = Annotated[
     str | None,
     typer.Option(help="Database for many machines, as Optuna names it; default a journal file."),
 ]
+OutOption = Annotated[
+    Path | None, typer.Option(help="Folder for pareto.html and pareto.json; default none.")
+]
 TrialsOption = Annotated[int, typer.Option(help="Trials of the study, earlier runs included.")]
 SecondsOption = Annotated[
     float | None, typer.Option(help="Begin no trial later than this; default no limit.")
@@ -150,15 +153,24 @@ def sweep(
 
 
 def pareto(
-    study: StudyArgument, storage: StorageOption = None, as_json: JsonOption = False
+    study: StudyArgument,
+    storage: StorageOption = None,
+    out: OutOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Show what a sweep has found, also while it runs.
+    """Show what a sweep has found, also while it runs; with --out, as a page with plots.
 
     Examples
     --------
     python -m nas pareto runs/hyp
+    python -m nas pareto runs/hyp --out runs/hyp/pareto
     """
-    _report(front_of(*load_study(StudyPlace(study, storage))), as_json)
+    front = front_of(*load_study(StudyPlace(study, storage)))
+    if out is not None:
+        from .page import write_page
+
+        print(f"the page: {write_page(front, out)}", file=sys.stderr)
+    _report(front, as_json)
 
 
 def _gates(

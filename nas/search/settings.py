@@ -12,7 +12,6 @@ from export.quantize import PARAMETERS_MAX
 from export.training_run import DataSettings
 
 from ..detectors import DETECTORS
-from ..structure import json_object, structure
 
 SAMPLERS = ("tpe", "nsga2", "random")
 NOISE = "noise"
@@ -41,6 +40,11 @@ class Gate:
     def __post_init__(self) -> None:
         _check("detectors", self.detectors, tuple(DETECTORS))
         _check("surrogates", self.surrogates, (*SUPERCLASSES, NOISE))
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Gate":
+        """Return the gate whose fields these are, in JSON types."""
+        return cls(values["name"], tuple(values["detectors"]), tuple(values["surrogates"]))
 
 
 def _check(what: str, names: Sequence[str], known: Sequence[str]) -> None:
@@ -164,8 +168,13 @@ class SweepSettings:
         ------
         ValueError : they are not settings of a sweep.
         """
-        known = {n: v for n, v in json_object(values, "settings").items() if n != "noise"}
-        known["data"] = {**json_object(known.get("data"), "data"), "data": data}
-        settings = structure(cls, {**known, "noise_data": noise_data}, "settings")
-        assert isinstance(settings, cls)
-        return settings
+        try:
+            known = {name: value for name, value in values.items() if name != "noise"}
+            lists = {name: tuple(known[name]) for name in ("costs", "rungs")}
+            gates = tuple(Gate.from_json(gate) for gate in known["gates"])
+            leads = tuple(known["data"]["leads"])
+            recordings = DataSettings(**{**known["data"], "data": data, "leads": leads})
+            given = {**known, **lists, "gates": gates, "data": recordings}
+            return cls(**given, noise_data=noise_data)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"a study must hold the settings of a sweep: {error!r}") from error
