@@ -67,8 +67,12 @@ class Front:
 
 
 def front_of(study: optuna.Study, settings: SweepSettings) -> Front:
-    """Return the Pareto front of the feasible trials that were fitted on all windows."""
-    done = [t for t in study.get_trials(deepcopy=False) if outcome_of(t) == Outcome.DONE]
+    """Return the Pareto front of the feasible trials that were fitted on all windows.
+
+    A trial that does no better than chance is on no front, however little it costs.
+    """
+    trials = study.get_trials(deepcopy=False)
+    done = [t for t in trials if outcome_of(t) == Outcome.DONE and t.values[0] > CHANCE]
     values = losses(done, study)
     kept = [trial for trial, on_front in zip(done, non_dominated(values), strict=True) if on_front]
     return Front(study, settings, tuple(sorted(kept, key=lambda t: (-t.values[0], t.number))))
@@ -134,7 +138,7 @@ def hypervolumes(study: optuna.Study, settings: SweepSettings) -> list[Hypervolu
     for trial, row in zip(done, values, strict=True):
         if (row < reference).all() and not (front <= row).all(axis=1).any():
             overlap = compute_hypervolume(np.maximum(front, row), reference) if len(front) else 0.0
-            volume += float(np.prod(reference - row)) - overlap
+            volume += float(np.prod(reference - row) - overlap)
             front = np.vstack([front[(front < row).any(axis=1)], row])
         steps.append(Hypervolume(trial.number, volume))
     return steps

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log2
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from bokeh.models.annotations import Legend, LegendItem
@@ -31,9 +31,9 @@ from .table import families_of
 
 TEMPLATE = "page.html.jinja"
 COLOURS = (BLUE, ORANGE, GREEN, RED, "#cc79a7", "#56b4e9", "#b8a800", INK)
-LINEAR = ("activation", "reshape", "channels", "crop")
-"""Steps that are not drawn: they change no value, or follow another step."""
-COLUMN_PX, HEIGHT_PX = 74, 150
+NOT_DRAWN = ("activation", "norm", "reshape", "channels", "crop")
+"""Steps that follow another, are folded into it, or only read values otherwise."""
+COLUMN_PX, HEIGHT_PX = 70, 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +130,12 @@ def _hours(front: Front) -> float:
 
 def _front_plot(front: Front, cost: int) -> Any:
     """Return the AUROC of every done trial against one cost, those on the front large."""
+    name = front.settings.costs[cost - 1].replace("_", " ")
     plot = figure(
         height=380,
         sizing_mode="stretch_width",
         x_axis_type="log",
-        x_axis_label=front.settings.costs[cost - 1].replace("_", " "),
+        x_axis_label=name,
         y_axis_label="AUROC on surrogates",
         tools="",
         toolbar_location=None,
@@ -158,8 +159,8 @@ def _front_plot(front: Front, cost: int) -> Any:
             fill_alpha="alpha",
             line_color=colour,
         )
-        items.append(LegendItem(label=family, renderers=[drawn]))
-    hover = [("trial", "@trial"), ("AUROC", "@y{0.0000}"), (plot.xaxis[0].axis_label, "@x{0,0}")]
+        items.append(LegendItem(label=family, renderers=[cast(Any, drawn)]))
+    hover = [("trial", "@trial"), ("AUROC", "@y{0.0000}"), (name, "@x{0,0}")]
     plot.add_tools(HoverTool(tooltips=hover))
     plot.add_layout(Legend(items=items, location="bottom_right"))
     return plot
@@ -224,7 +225,7 @@ def drawings_of(front: Front, trial: FrozenTrial) -> list[Drawing]:
     for name, values in trial.user_attrs[CANDIDATES].items():
         candidate = Candidate.from_json(values)
         steps = tuple(steps_of(candidate, input_shape(candidate, front.settings)))
-        drawn = [step for step in steps if step.kind not in LINEAR]
+        drawn = [step for step in steps if step.kind not in NOT_DRAWN]
         boxes = tuple(_box(i, step) for i, step in enumerate(drawn))
         found.append(Drawing(name, candidate, boxes, steps))
     return found

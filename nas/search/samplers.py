@@ -35,9 +35,9 @@ def make_sampler(name: str, key: tuple[int, ...]) -> BaseSampler:
     seed = int(np.random.SeedSequence(key).generate_state(1)[0])
     if name == "random":
         return RandomSampler(seed)
-    if name == "nsga2":
-        return ConditionalNSGAII(seed)
     with calm():
+        if name == "nsga2":
+            return ConditionalNSGAII(seed)
         return TPESampler(n_startup_trials=STARTUP_TRIALS, seed=seed, multivariate=True, group=True)
 
 
