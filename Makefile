@@ -6,7 +6,7 @@ SHELL := bash
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup tools demo test bench check fmt lint lint-c fuzz type parity figures lock clean
+.PHONY: help setup tools demo test bench benchmark check fmt lint lint-c fuzz type parity figures lock clean
 
 PY := .venv/bin/python
 RUN := build/demo/run
@@ -179,6 +179,13 @@ type: .venv/.stamp ## mypy, strict
 
 bench: setup ## speed and memory of the signal chain, as ratios (BEATGATE_DATA=DIR: on PTB-XL)
 	$(PY) -m tests.bench
+
+JOBS := $(shell nproc)
+benchmark: setup ## complete the table of docs/results.md from DATA, a folder with ptbxl and nstdb (BENCHMARK=... adds options)
+	@$(FUNCTIONS)
+	[ -n "$(DATA)" ] || { say "make benchmark DATA=DIR: DIR holds ptbxl and, for noise, nstdb"; exit 2; }
+	noise=(); if [ -d "$(DATA)/nstdb" ]; then noise=(--noise-data "$(DATA)/nstdb"); fi
+	run $(PY) -m nas benchmark --data "$(DATA)/ptbxl" "$${noise[@]}" --jobs $(JOBS) $(BENCHMARK)
 
 parity: setup $(BUNDLE)/manifest.json ## the demo's bundle decides alike on every engine
 	@$(FUNCTIONS)

@@ -11,6 +11,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from datasets.bootstrap import Estimate
+from datasets.embedding import bokeh_script, embeddable
 from datasets.groups import Groups, group_windows
 from datasets.reader import RecordReader
 from export.bundle import Bundle
@@ -18,7 +19,7 @@ from export.chain_windows import samples_shown
 from export.provenance import commit
 
 from .measures import DEFINITIONS, GRADES, SimulationReport
-from .plots import bokeh_script, embeddable, roc_plot, score_plot
+from .plots import roc_plot, score_plot
 from .replay import Replay
 from .strips import SPAN_MV_MAX, Strip, choose_strips, decided, draw_strip
 

@@ -1,4 +1,4 @@
-"""`python -m nas`: train the filter and the diagnostic classifier of a run."""
+"""`python -m nas`: train the filter and the diagnostic classifier of a run; benchmark families."""
 
 import json
 import os
@@ -17,17 +17,17 @@ from export.quiet import quiet
 from export.training_run import TrainedPart
 
 from . import classifier as classifiers
+from .benchmark.command import benchmark
 from .candidate import WINDOW_S, Candidate, default_candidate
 from .detectors import DETECTORS
 from .job import Job
 from .plan import TrainingPlan
 from .search.commands import add_commands
-from .structure import json_object
 from .training_data import check_classes, describe_data, familiar_windows, training_windows
 
 DEFAULT_DETECTOR = "deep_svdd"
 
-app = App("Train the filter and the diagnostic classifier of a run.")
+app = App("Train the filter and the diagnostic classifier of a run; benchmark the families.")
 
 DatasetOption = Annotated[str, typer.Option(help=f"Data set: {', '.join(DATASETS)}.")]
 DataOption = Annotated[str | None, typer.Option(help="Folder the data set was downloaded to.")]
@@ -183,9 +183,9 @@ def _candidate(
 def _described(params: Path, detector: str | None) -> Candidate:
     """Return what the file describes; of `detector`, or of the one that it names itself."""
     try:
-        values = json_object(json.loads(params.read_text()), "it")
+        values = json.loads(params.read_text())
         named = {"detector": DEFAULT_DETECTOR if detector is None else detector}
-        candidate = Candidate.from_json({**named, **values})
+        candidate = Candidate.from_json({**named, **values} if isinstance(values, dict) else values)
     except ValueError as error:
         raise ValueError(f"{params} must describe a detector: {error}") from error
     if detector not in (None, candidate.detector):
@@ -240,7 +240,9 @@ def _report(job: Job, trained: TrainedPart, as_json: bool) -> None:
         print(f"AUROC on {history['n_validation_windows']:,} windows: {', '.join(shown)}")
 
 
+app.command()(benchmark)
 add_commands(app)
+
 
 if __name__ == "__main__":
     app()

@@ -1,6 +1,9 @@
 """Convolution blocks that the families' networks are made of, and how a search draws them."""
 
+import math
+import operator
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from .layers import ACTIVATIONS, Layers, shape_of
@@ -92,6 +95,21 @@ def encode(
     for i, block in enumerate(blocks):
         x = run_block(layers, x, block, style, last=linear_end and i == len(blocks) - 1)
     return x
+
+
+def check_strides(blocks: tuple[Block, ...], window_len: int) -> None:
+    """Raise ValueError where the blocks step over more columns than a window has."""
+    if fitting(blocks, window_len) != blocks:
+        raise ValueError(
+            f"{window_len} columns are fewer than the {math.prod(b.stride for b in blocks)} "
+            "the blocks step over"
+        )
+
+
+def fitting(blocks: tuple[Block, ...], window_len: int) -> tuple[Block, ...]:
+    """Return the leading blocks that step over no more than `window_len` columns together."""
+    steps = accumulate((block.stride for block in blocks), operator.mul)
+    return tuple(block for block, step in zip(blocks, steps, strict=True) if step <= window_len)
 
 
 def upsample(

@@ -1,7 +1,10 @@
 """One point of the search: a detector, its parameters, how it is trained and on what windows."""
 
+import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from export.quantize import PARAMETERS_MAX
 
@@ -9,7 +12,6 @@ from .detectors import DETECTORS, Detector
 from .detectors.detector import count_detector
 from .layers import Counts
 from .plan import TrainingPlan
-from .structure import json_object, structure
 from .windows import Augmentation
 
 WINDOW_S = 10.0
@@ -79,20 +81,43 @@ class Candidate:
         ------
         ValueError : a name is unknown, or a value is of the wrong type or out of range.
         """
-        given = json_object(values, "a candidate")
-        default = default_candidate(structure(str, given.get("detector"), "detector"))
-        if unknown := sorted(set(given) - set(default.to_json())):
-            raise ValueError(
-                f"a candidate must have only {', '.join(default.to_json())}, got {unknown[0]}"
-            )
-        plan = {**asdict(default.plan), **json_object(given.get("plan", {}), "plan")}
+        given = _checked(_Described, values, "a candidate")
+        default = default_candidate(given.detector)
         return cls(
-            detector=default.detector,
-            params=structure(type(default.params), given.get("params", {}), "params"),
-            plan=structure(TrainingPlan, plan, "plan"),
-            augmentation=structure(Augmentation, given.get("augmentation", {}), "augmentation"),
-            window_s=structure(float, given.get("window_s", default.window_s), "window_s"),
+            detector=given.detector,
+            params=_checked(type(default.params), given.params, "params"),
+            plan=_checked(TrainingPlan, {**asdict(default.plan), **given.plan}, "plan"),
+            augmentation=given.augmentation,
+            window_s=given.window_s,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Described:
+    """A candidate as JSON has it: of what type `params` are, only the detector knows."""
+
+    detector: str
+    params: dict[str, Any] = field(default_factory=dict)
+    plan: dict[str, Any] = field(default_factory=dict)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    window_s: float = WINDOW_S
+
+
+def _checked(kind: Any, value: Any, name: str) -> Any:
+    """Return `value`, of JSON types, as the dataclass `kind`; nothing is converted or ignored.
+
+    Raises
+    ------
+    ValueError : a value is of the wrong type or refused, or a name is unknown; `name` in front.
+    """
+    try:
+        adapter = TypeAdapter(kind)
+        return adapter.validate_json(json.dumps(value), strict=True, extra="forbid")
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, (name, *first["loc"])))
+        complaint = first["msg"].removeprefix("Value error, ")
+        raise ValueError(f"{where}: {complaint}, got {first['input']!r}") from error
 
 
 def detector_named(name: str) -> Detector:

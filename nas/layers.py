@@ -64,6 +64,7 @@ class Layers(Protocol):
         dilation: int = 1,
         padding: str = "same",
         use_bias: bool = True,
+        name: str | None = None,
     ) -> Callable[[Any], Any]:
         """Return a convolution of every channel with a kernel of its own."""
         ...
@@ -170,6 +171,7 @@ class KerasLayers:
         dilation: int = 1,
         padding: str = "same",
         use_bias: bool = True,
+        name: str | None = None,
     ) -> Callable[[Any], Any]:
         """Return `keras.layers.DepthwiseConv1D`."""
         import keras
@@ -181,6 +183,7 @@ class KerasLayers:
             padding=padding,
             use_bias=use_bias,
             depthwise_initializer="he_normal",
+            name=name,
         )
 
     def dense(
@@ -336,6 +339,7 @@ class CountedLayers:
         dilation: int = 1,
         padding: str = "same",
         use_bias: bool = True,
+        name: str | None = None,
     ) -> Callable[[Shape], Shape]:
         """Return a convolution of shapes, channel by channel."""
 

@@ -144,4 +144,3 @@ def keep(model: Any, job: Job, trained: TrainedPart, checkpoint: Checkpoint) -> 
     temporary.replace(path)
     save_part(job.run, job.part, trained)
     checkpoint.remove()
-

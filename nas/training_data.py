@@ -4,6 +4,7 @@ from datasets import SUPERCLASSES, LeaveOneOut, WindowBatch
 from export.chain_windows import windows_of
 from export.training_run import DataSettings
 
+from .damage import damaged_windows
 from .windows import Augmentation, TrainingWindows
 
 
@@ -86,6 +87,7 @@ def training_windows(
         labels=batch.labels[:, columns],
         classes=settings.classes,
         augmentation=augmentation,
+        damaged=lambda seed: damaged_windows(protocol, settings, batch.x, seed),
     )
 
 

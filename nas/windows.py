@@ -53,16 +53,17 @@ class Augmentation:
 
 @dataclass(frozen=True, slots=True)
 class Damaged:
-    """Windows with a synthetic fault in each.
+    """Windows of recordings with synthetic faults in them.
 
     Parameters
     ----------
     codes : int8 (n_windows, window_len, n_leads), after the signal chain.
-    kinds : int64 (n_windows,), index into `datasets.FAULTS` in its order.
+    faults : bool (n_windows, n_kinds), the kinds of fault a window shows, in the order of
+        `datasets.faults.FAULTS`; none where they are negligible.
     """
 
     codes: Int8Array
-    kinds: Int64Array
+    faults: BoolArray
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ def example_windows(shape, n_windows=16):
     def damaged(seed):
         noise = np.random.default_rng(seed).normal(0, 30, codes.shape)
         noisy = (codes + noise).clip(-128, 127).astype(np.int8)
-        return Damaged(noisy, np.arange(n_windows) % len(FAULTS))
+        return Damaged(noisy, np.eye(len(FAULTS), dtype=bool)[np.arange(n_windows) % len(FAULTS)])
 
     augmentation = Augmentation(gain=0.1, noise_mv=0.02)
     return TrainingWindows(codes, LSB_MV, labels, CLASSES, augmentation, damaged)

@@ -1,41 +1,32 @@
 """What every entry of DETECTORS promises; a new one is tested the moment it is listed."""
 
+import importlib.util
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import FrozenInstanceError, fields
+from functools import partial
 from pathlib import Path
 
 import keras
 import numpy as np
-import optuna
 import pytest
 
-from export import blob as blobs
-from export.native import Role
-from export.pipeline import run_network
-from export.quantize import PARAMETERS_MAX, quantize
+from export.quantize import PARAMETERS_MAX
 from export.score_rules import SCORE_RULES
-from export.signal_chain import SignalChain
 from nas import DETECTORS
-from nas.candidate import Candidate, default_candidate, suggest_candidate
-from nas.detectors.detector import build_detector, count_detector, outputs_of
+from nas.candidate import Candidate, default_candidate
+from nas.detectors.detector import build_detector, outputs_of
 from nas.plan import TrainingPlan
 from tests import brief_training
-from tests.brief_training import LSB_MV, SHAPE, briefly_trained, example_windows
-from tests.networks import run_tflm
+from tests.brief_training import SHAPE, briefly_trained, example_windows
+from tests.detector_points import N_DRAWS, check_point, drawn_points, small_points
 
 ROOT = Path(__file__).resolve().parents[1]
-optuna.logging.set_verbosity(optuna.logging.WARNING)
-
-FS = 100.0
-LEADS = (1, 2, 12)
 N_POINTS = 30
-N_DRAWS_MAX = 300
-MACS_MAX = 20_000_000  # what the tests have time for, not what a filter may cost
-ARENA_BYTES = 16 << 20
-TENSORS_MAX = LAYERS_MAX = 128  # of a blob
 
 
 @pytest.fixture(params=DETECTORS)
@@ -48,88 +39,35 @@ def detector(name):
     return DETECTORS[name]
 
 
-def points(name):
-    """Yield candidates drawn at random, with the shape of their windows."""
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    for i in range(N_DRAWS_MAX):
-        n_leads = LEADS[i % len(LEADS)]
-        candidate = suggest_candidate(study.ask(), name, FS, n_leads)
-        yield candidate, (round(candidate.window_s * FS), n_leads)
+@pytest.fixture(scope="module")
+def workers():
+    """Processes, one a core, that take points beside each other."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=spawn) as pool:
+        yield pool
 
 
-def small_points(name):
-    """Yield `N_POINTS` that are within the cap and quick to convert."""
-    found = 0
-    for candidate, shape in points(name):
-        counts = candidate.count(shape)
-        if counts.n_parameters <= PARAMETERS_MAX and counts.macs <= MACS_MAX:
-            yield candidate, shape, counts
-            found += 1
-            if found == N_POINTS:
-                return
-    pytest.fail(f"{found} of {N_DRAWS_MAX} points drawn are small, {N_POINTS} are needed")
-
-
-def untrained(candidate, shape):
-    """Return the network as it begins, and how it would be scored."""
-    keras.utils.set_random_seed(0)
-    windows = example_windows(shape)
-    model = build_detector(candidate.module, candidate.params, shape)
-    losses = []
-
-    def train(objective, stage="main", epochs=None):
-        index = np.arange(4)
-        inputs = list(objective.inputs(index, np.random.default_rng(0)))
-        losses.append(np.asarray(objective.network(inputs if len(inputs) > 1 else inputs[0])))
-
-    scoring = candidate.module.fit(candidate.params, model, windows, train)
-    assert losses
-    assert all(loss.shape == (4,) and np.isfinite(loss).all() for loss in losses)
-    return model, scoring, windows
-
-
-def test_every_point_of_the_search_space_becomes_firmware(name, tmp_path):
-    for i, (candidate, shape, counts) in enumerate(small_points(name)):
-        model, scoring, windows = untrained(candidate, shape)
-        assert counts.n_parameters == model.count_params(), candidate
-        path = tmp_path / f"{i}.keras"
-        model.save(path)
-        quantized = quantize(path, windows.codes[:2], LSB_MV, windows.codes[:1])
-        graph = quantized.graph
-        assert counts.macs == graph.macs, candidate
-        assert max(len(graph.tensors), len(graph.layers)) <= TENSORS_MAX
-
-        output, rule = graph.tensors[graph.output], SCORE_RULES[scoring.rule]
-        constants = rule.quantize_constants(scoring.constants, output)
-        score = blobs.Score(rule.code, constants)
-        blob = blobs.write_blob(graph, SignalChain(), 100, quantized.tflite, score)
-        codes = windows.codes[:3]
-        outputs, scores = run_network(blob, Role.GATE, codes)
-        reference = run_tflm(quantized.tflite, codes, ARENA_BYTES)
-        np.testing.assert_array_equal(outputs, reference)
-        np.testing.assert_array_equal(scores, rule.score(reference, output, constants))
-        floats = outputs_of(model, windows).astype(np.float64)
-        assert np.isfinite(rule.score_float(floats, scoring.constants)).all()
+def test_every_point_of_the_search_space_becomes_firmware(name, workers, tmp_path):
+    check = partial(check_point, name, folder=tmp_path)
+    assert list(workers.map(check, range(N_POINTS))) == [None] * N_POINTS
 
 
 def test_every_point_counts_and_those_over_the_cap_are_refused(name):
-    n_large = 0
-    for candidate, shape in points(name):
-        counts = count_detector(candidate.module, candidate.params, shape)
+    for candidate, shape in drawn_points(name):
+        counts = candidate.count(shape)
         assert min(counts.n_parameters, counts.macs) > 0
         if counts.n_parameters > PARAMETERS_MAX:
-            n_large += 1
-            with pytest.raises(ValueError, match=f"{name} of these parameters has [0-9,]+$"):
+            with pytest.raises(ValueError, match=rf"{name} of these parameters has [0-9,]+$"):
                 candidate.check_cap(shape)
-    assert n_large < N_DRAWS_MAX / 2  # else a search would mostly draw in vain
+    assert len(small_points(name)) > N_DRAWS / 2  # else a search would mostly draw in vain
 
 
 def test_a_point_survives_json(name):
-    candidates = [default_candidate(name), *(point for point, _ in points(name))]
+    candidates = [default_candidate(name), *(point for point, _ in drawn_points(name))]
     for candidate in candidates:
         written = json.loads(json.dumps(candidate.to_json(), allow_nan=False))
         assert Candidate.from_json(written) == candidate
-    assert len({candidate.params for candidate in candidates}) > N_DRAWS_MAX / 2
+    assert len({candidate.params for candidate in candidates}) > N_DRAWS / 2
 
 
 def test_params_are_frozen_and_have_defaults(detector):
@@ -181,6 +119,8 @@ def by_backend(tmp_path_factory):
 
     Returns the folders that `tests.brief_training` fills, by backend.
     """
+    if importlib.util.find_spec("jax") is None:
+        pytest.skip("jax is not installed")
     folders = {b: tmp_path_factory.mktemp(b) for b in ("tensorflow", "jax")}
     brief_training.train_all(folders["tensorflow"])
     subprocess.run(

@@ -10,7 +10,7 @@ import pytest
 from export.blob import Score, write_blob
 from export.graph import read_graph
 from export.native import Role
-from export.pipeline import run_network
+from export.pipeline import run_network, trace_network
 from export.quantize import quantize
 from export.score_rules import SCORE_RULES
 from export.signal_chain import SignalChain
@@ -21,7 +21,7 @@ from nas.detectors.detector import build_detector, count_detector, outputs_of
 from nas.plan import TrainingPlan
 from nas.train import Trainer
 from nas.windows import TrainingWindows
-from tests.test_contract_kernel import assert_equals_tflm
+from tests.test_contract_kernel import tflm_trace
 
 LSB_MV = 1 / 64
 # Smooth, so that differences can stand for derivatives.
@@ -126,7 +126,7 @@ def test_the_fixed_map_whitens_noisy_windows(channels):
     params = flow.Params(squeeze=10, channels=channels, noise_mv=0.03)
     windows = beats(300)
     kernel, bias = flow.whitening(params, windows, channels)
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(1)
     x = windows.x_mv() + rng.normal(0, params.noise_mv, (300, 200, 2))
     x += rng.uniform(-LSB_MV / 2, LSB_MV / 2, x.shape)
     whitened = x.reshape(-1, 20) @ kernel.reshape(20, channels) + bias
@@ -159,18 +159,20 @@ def test_int8_runs_as_in_tflm_and_ranks_as_float_does(trained, tmp_path):
     _, model, windows, scoring, _ = trained
     model.save(tmp_path / "filter.keras")
     quantized = quantize(tmp_path / "filter.keras", windows.codes, LSB_MV, windows.codes[:1])
-    for seed in range(3):
-        assert_equals_tflm(quantized.tflite, seed)
     rule = SCORE_RULES[scoring.rule]
     graph = read_graph(quantized.tflite)
     constants = rule.quantize_constants(scoring.constants, graph.tensors[graph.output])
     blob = write_blob(graph, SignalChain(), 200, quantized.tflite, Score(rule.code, constants))
+    for codes in windows.codes[:3]:
+        traced = trace_network(blob, Role.GATE, codes).tolist()
+        assert traced == tflm_trace(quantized.tflite, graph, codes)
     _, scores = run_network(blob, Role.GATE, windows.codes)
     assert np.corrcoef(scores, scores_of(model, scoring, windows))[0, 1] > 0.98
 
 
 @pytest.mark.parametrize(
-    ("n_leads", "n_parameters", "macs"), [(1, 0, 0), (2, 0, 0), (12, 0, 0)]
+    ("n_leads", "n_parameters", "macs"),
+    [(1, 16_334, 1_598_800), (2, 21_124, 2_068_800), (12, 25_624, 2_515_200)],
 )
 def test_the_default_costs_what_the_docs_say(n_leads, n_parameters, macs):
     counts = count_detector(flow, flow.Params(), (1000, n_leads))

@@ -224,8 +224,18 @@ class CellFiles:
         ValueError : the file is not one that `write` wrote.
         """
         path = self._cells / f"{slot.name}.json"
-        if not path.is_file():
-            return None
+        return self._read(path) if path.is_file() else None
+
+    def cells(self) -> list[Cell]:
+        """Return all cells there are.
+
+        Raises
+        ------
+        ValueError : as `read`.
+        """
+        return [self._read(path) for path in sorted(self._cells.glob("*.json"))]
+
+    def _read(self, path: Path) -> Cell:
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
             if values["format"] != FORMAT:

@@ -1,125 +1,97 @@
-"""What `python -m nas benchmark` does."""
+"""`python -m nas benchmark`."""
 
-import os
 import sys
-import time
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import Annotated
 
-from datasets.command_line import CheckFailed
-from datasets.progress import progress
+import typer
 
-from .cells import STATES, Cell, CellFiles, ScoredRecords
-from .study import Setting, Slot, Study
-from .workers import Outcome, run_tasks
+from datasets import DATASETS
+from datasets.command_line import CacheOption, JsonOption, print_json, split_names
+
+from .cells import CellFiles
+from .execution import Options, kept_slots, list_states, run_slots, summary
+from .study import HOLD_OUTS, LEADS, ROWS, Setting, Slot, Study, slots_of
+
+RESULTS = Path("docs/results")
+WORK = Path("build/benchmark")
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How to run.
+def benchmark(
+    dataset: Annotated[str, typer.Option(help=f"Data set: {', '.join(DATASETS)}.")] = "ptbxl",
+    data: Annotated[str | None, typer.Option(help="Folder it was downloaded to.")] = None,
+    noise_data: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the Noise Stress Test Database; default no noise."),
+    ] = None,
+    detectors: Annotated[
+        str, typer.Option(help=f"Rows with commas between, of {', '.join(ROWS)}; default all.")
+    ] = ",".join(ROWS),
+    hold_outs: Annotated[
+        str, typer.Option("--hold-out", help="Superclasses to hold out, with commas between.")
+    ] = ",".join(HOLD_OUTS),
+    leads: Annotated[
+        str, typer.Option(help=f"Sets of leads with commas between, of {', '.join(LEADS)}.")
+    ] = ",".join(LEADS),
+    seeds: Annotated[int, typer.Option(help="Trainings of each filter, seeds 0, 1, ...")] = 1,
+    fold_10: Annotated[
+        bool, typer.Option("--fold-10", help="Test on fold 10, not on a third of fold 9.")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="Folder of cells and results.")] = RESULTS,
+    work: Annotated[Path, typer.Option(help="Folder of trained networks and the log.")] = WORK,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes of one thread each.")] = 1,
+    budget_minutes: Annotated[
+        float | None, typer.Option(help="Start no cell later than this; default no limit.")
+    ] = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Run failed cells again.")] = False,
+    listing: Annotated[
+        bool, typer.Option("--list", help="Say what is done, stale and missing; run nothing.")
+    ] = False,
+    cache: CacheOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Hold out each superclass in turn: every detector, every baseline, leads, seeds, noise.
 
-    Parameters
-    ----------
-    out : folder of the results; work : of training runs and the workers' log.
-    n_jobs : processes; budget_s : no slot is started later than this, None for no limit.
-    retry : run slots that failed again.
+    Each cell of the table is kept as soon as it is there, and only what is stale or missing is run:
+    stopped by Ctrl-C or by its budget, the same command goes on. The results are written to OUT
+    and, as Markdown, beside it.
+
+    Examples
+    --------
+    python -m nas benchmark --data ~/ptbxl --noise-data ~/nstdb --jobs 2
+    python -m nas benchmark --data ~/ptbxl --noise-data ~/nstdb --list
+    python -m nas benchmark --data ~/ptbxl --leads I --detectors deep_svdd,flow --seeds 3
     """
-
-    out: Path
-    work: Path
-    n_jobs: int = 1
-    budget_s: float | None = None
-    retry: bool = False
-
-
-def list_states(study: Study, files: CellFiles, slots: Sequence[Slot]) -> dict[Slot, str]:
-    """Return the state of every slot, one of `STATES`; nothing is run."""
-    return {slot: files.state(files.read(slot), study.keys(slot)) for slot in slots}
-
-
-def check_same_table(study: Study, files: CellFiles, slots: Sequence[Slot]) -> None:
-    """Raise ValueError where a cell is of another data set or test split than is asked for."""
-    for cell in filter(None, map(files.read, slots)):
-        asked = {"dataset": study.dataset.name, "rehearsal": study.setting.rehearsal}
-        found = {name: cell.details.get(name, value) for name, value in asked.items()}
-        if found != asked:
-            raise ValueError(
-                f"{files.folder} must hold cells of one table, {cell.slot.name} is of {found}, "
-                f"not of {asked}: choose another --out"
-            )
+    study = Study(Setting(dataset, data, cache, not fold_10, noise_data))
+    files = CellFiles(out)
+    slots = slots_of(split_names(detectors), split_names(hold_outs), split_names(leads), seeds)
+    kept = kept_slots(study, files)
+    try:
+        if not listing:
+            budget_s = None if budget_minutes is None else 60 * budget_minutes
+            run_slots(study, files, slots, Options(work, jobs, budget_s, retry))
+    finally:
+        # Also after Ctrl-C or a failed cell: the table shows all there is, asked for or not.
+        states = list_states(study, files, slots)
+        if not listing:
+            _write(files, {**list_states(study, files, kept), **states}, out)
+    if as_json:
+        print_json({slot.name: state for slot, state in states.items()})
+        return
+    if listing:
+        for slot, state in states.items():
+            print(f"{state:8}{slot.name}")
+    print(summary(states))
 
 
-def run_slots(study: Study, files: CellFiles, slots: Sequence[Slot], options: Options) -> None:
-    """Run the slots that have no cell of their key, and keep each cell as soon as it is there.
+def _write(files: CellFiles, states: dict[Slot, str], out: Path) -> None:
+    """Write the results of what is there, if anything is."""
+    from .table import read_results, write_results  # Bokeh and scikit-learn take a second
 
-    Raises
-    ------
-    CheckFailed : slots failed; their cells say why.
-    """
-    states = list_states(study, files, slots)
-    again = {"missing", "stale"} | ({"failed"} if options.retry else set())
-    todo = [slot for slot in slots if states[slot] in again]
-    start_s, failed = time.monotonic(), []
-    options.work.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-    def in_budget() -> bool:
-        return options.budget_s is None or time.monotonic() - start_s < options.budget_s
-
-    with progress("Benchmark", total=len(todo)) as advance:
-        outcomes = run_tasks(
-            todo,
-            group_of=lambda slot: slot.data,
-            make=partial(_runner, study.setting, options.work),
-            n_workers=options.n_jobs,
-            log=options.work / "workers.log",
-            may_start=in_budget,
-            on_start=lambda running: advance(0, ", ".join(slot.name for slot in running)),
-        )
-        for outcome in outcomes:
-            if not _keep(study, files, outcome):
-                failed.append(outcome.task.name)
-            advance()
-    if failed:
-        raise CheckFailed(
-            f"{len(failed)} of {len(todo)} slots failed ({', '.join(failed)}); "
-            f"{options.work / 'workers.log'} has the tracebacks"
-        )
-
-
-def summary(states: dict[Slot, str]) -> str:
-    """Return how many slots are in which state."""
-    n = Counter(states.values())
-    return ", ".join(f"{n[state]} {state}" for state in STATES)
-
-
-def _keep(
-    study: Study, files: CellFiles, outcome: Outcome[Slot, tuple[Cell, ScoredRecords]]
-) -> bool:
-    """Write the cell of an outcome; return whether it has scores."""
-    slot = outcome.task
-    if outcome.result is None:
-        files.write(Cell(slot, study.keys(slot), error=outcome.error))
-        print(f"{slot.name}: failed, {outcome.error}", file=sys.stderr)
-        return False
-    cell, records = outcome.result
-    known = files.read_records()
-    if known is None or known.sha256 != records.sha256:
-        files.write_records(records)
-    files.write(cell)
-    seconds = cell.details["training_s"] + cell.details["evaluation_s"]
-    print(f"{slot.name}: done in {seconds:.0f} s", file=sys.stderr)
-    return True
-
-
-def _runner(setting: Setting, work: Path) -> Callable[[Slot], tuple[Cell, ScoredRecords]]:
-    """Return what runs slots in a worker."""
-    from export.quiet import quiet
-
-    with quiet():  # TensorFlow's first lines heed no log level
-        from .runs import Runner
-
-    return Runner(Study(setting), work).run
+    results = read_results(files, states)
+    if results is None:
+        print("no cell has scores yet, so there is no table", file=sys.stderr)
+        return
+    document = out.with_suffix(".md")
+    write_results(results, out, document)
+    print(f"the table: {document} and {out / 'results.html'}", file=sys.stderr)

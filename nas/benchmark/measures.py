@@ -204,44 +204,47 @@ class Measures:
         )
 
     def _rankings(self, by_class: dict[str, list[_Scored]]) -> dict[str, Any]:
-        auroc: dict[str, dict[str, ByClass]] = {}
-        for variant in VARIANTS:
-            for against in AGAINST:
-                auroc.setdefault(variant, {})[against] = self._by_class(
-                    by_class, lambda s, v=variant, a=against: self._ranking(s, s.score, v, a)[0]
-                )
-        whole = {
-            name: self._by_class(
-                by_class, lambda s, i=i: self._ranking(s, s.score, "multi_label", "all")[i]
+        def figure(variant: str, against: str, which: int) -> ByClass:
+            return self._by_class(
+                by_class, lambda s: self._ranking(s, s.score, variant, against)[which]
             )
-            for i, name in ((1, "auprc"), (2, "fpr_at_95tpr"))
-        }
+
         rates = {}
         for hold_out, found in by_class.items():
             groups = self._groups(found[0])
             n_unseen, n_known = groups.unseen.sum(), groups.in_distribution.sum()
             rates[hold_out] = float(n_unseen / (n_unseen + n_known))
-        return {"auroc": auroc, **whole, "base_rate": rates}
+        return {
+            "auroc": {v: {a: figure(v, a, 0) for a in AGAINST} for v in VARIANTS},
+            "auprc": figure("multi_label", "all", 1),
+            "fpr_at_95tpr": figure("multi_label", "all", 2),
+            "base_rate": rates,
+        }
 
     def _rejects(self, by_class: dict[str, list[_Scored]]) -> dict[str, Any]:
-        def among(choose: Callable[[Groups, BoolArray], BoolArray]) -> ByClass:
+        def rejected(mask_of: Callable[[_Scored], BoolArray]) -> ByClass:
             return self._by_class(
-                by_class,
-                lambda s: self._bootstrap(s).sampled_rate(
-                    s.rejected, choose(self._groups(s), self._per_window(s, self._records.clean))
-                ),
+                by_class, lambda s: self._bootstrap(s).sampled_rate(s.rejected, mask_of(s))
+            )
+
+        def unseen(variant: str) -> ByClass:
+            return rejected(lambda s: self._groups(s).unseen & self._groups(s).of_variant(variant))
+
+        def known(clean: bool) -> ByClass:
+            return rejected(
+                lambda s: (
+                    self._groups(s).in_distribution
+                    & (self._per_window(s, self._records.clean) == clean)
+                )
             )
 
         return {
-            "true_rejects": {
-                variant: among(lambda g, clean, v=variant: g.unseen & g.of_variant(v))
-                for variant in VARIANTS
-            },
-            "false_rejects": among(lambda g, clean: g.in_distribution & clean),
-            "false_rejects_noisy": among(lambda g, clean: g.in_distribution & ~clean),
+            "true_rejects": {variant: unseen(variant) for variant in VARIANTS},
+            "false_rejects": known(clean=True),
+            "false_rejects_noisy": known(clean=False),
         }
 
-    def _int8(self, by_class: dict[str, list[_Scored]]) -> dict[str, ByClass]:
+    def _int8(self, by_class: dict[str, list[_Scored]]) -> dict[str, Any]:
         def lost(s: _Scored) -> Sampled:
             of_float, of_int8 = (
                 self._ranking(s, score, "multi_label", "all")[0] for score in ("float", "int8")

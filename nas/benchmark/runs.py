@@ -19,7 +19,7 @@ from export.score_rules import SCORE_RULES
 from export.training_run import TrainedPart, model_path
 
 from .. import classifier as classifiers
-from ..baselines import confidence_scores, fit_baselines
+from ..baselines import Baseline, confidence_scores, fit_baselines
 from ..job import Job
 from .cells import Cell, Ranked, ScoredRecords, rank
 from .study import BASELINES, Keys, Slot, Study
@@ -124,8 +124,8 @@ class Runner:
         test = windows.test(windows.protocol.opened_for(fixed))
         calibration = windows.calibration
         scores = {
-            name: _score(lambda x, score=score: score(_like(test.batch, x)), calibration.x, test)
-            for name, score in fitted.items()
+            name: _score(_of_codes(baseline, test.batch), calibration.x, test)
+            for name, baseline in fitted.items()
         }
         confidence = _confidence(logits, trained.classes, calibration.x, test)
         details = {
@@ -186,20 +186,25 @@ def _confidence(
     }
 
 
-def _like(batch: WindowBatch, codes: Int8Array) -> WindowBatch:
-    """Return `codes` as a batch of unknown records, for scores that read the signal alone."""
-    n = len(codes)
-    return WindowBatch(
-        x=codes,
-        lsb_mv=batch.lsb_mv,
-        fs=batch.fs,
-        leads=batch.leads,
-        record_ids=np.full(n, ""),
-        subject_ids=np.full(n, ""),
-        starts=np.zeros(n, np.int64),
-        labels=np.zeros((n, batch.labels.shape[1]), np.bool_),
-        clean=np.ones(n, np.bool_),
-    )
+def _of_codes(baseline: Baseline, like: WindowBatch) -> Score:
+    """Return a baseline as a score of codes alone, of windows like those of a batch."""
+
+    def score(codes: Int8Array) -> FloatArray:
+        n = len(codes)
+        batch = WindowBatch(
+            x=codes,
+            lsb_mv=like.lsb_mv,
+            fs=like.fs,
+            leads=like.leads,
+            record_ids=np.full(n, ""),
+            subject_ids=np.full(n, ""),
+            starts=np.zeros(n, np.int64),
+            labels=np.zeros((n, like.labels.shape[1]), np.bool_),
+            clean=np.ones(n, np.bool_),
+        )
+        return baseline(batch)
+
+    return score
 
 
 def _costs(made: Network) -> dict[str, int]:

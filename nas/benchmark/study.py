@@ -23,6 +23,7 @@ LEADS = {"12": None, "I": ("I",), "I+II": ("I", "II")}
 """Sets of leads by name, None for all the data set has; in the order they are run."""
 BASELINES = "baselines"
 """The row that holds all baselines, and trains the diagnostic classifier for some of them."""
+ROWS = (*DETECTORS, BASELINES)
 BASELINE_FILES = ("nas/baselines.py", "nas/classifier.py", "nas/plan.py")
 
 
@@ -67,9 +68,8 @@ def slots_of(
     ------
     ValueError : a name is none there is, or `n_seeds` is below 1.
     """
-    rows = (*DETECTORS, BASELINES)
     for what, given, known in (
-        ("detectors", detectors, rows),
+        ("detectors", detectors, ROWS),
         ("hold-out", hold_outs, HOLD_OUTS),
         ("leads", leads, tuple(LEADS)),
     ):
@@ -83,7 +83,7 @@ def slots_of(
         for seed in range(n_seeds)
         for name in LEADS
         for hold_out in HOLD_OUTS
-        for row in rows
+        for row in ROWS
         if name in leads and hold_out in hold_outs and row in detectors
         if seed == 0 or row != BASELINES
     ]
@@ -184,12 +184,12 @@ class Study:
         if slot.row == BASELINES:
             decided: dict[str, Any] = {"plan": asdict(classifier.PLAN)}
             decided["params"] = asdict(classifier.Params())
-            settings, files = self.settings(*slot.data), BASELINE_FILES
+            settings, files = self.settings(*slot.data), [*BASELINE_FILES]
         else:
             candidate = self.candidate(slot)
             decided = candidate.to_json()
             settings = self.settings(*slot.data, candidate.window_s)
-            files = tuple(family_files(slot.row))
+            files = family_files(slot.row)
         if slot.row not in self._sources:
             self._sources[slot.row] = digest_of([*TRAINING, *files])
         if "evaluation" not in self._sources:

@@ -1,6 +1,6 @@
 """The windows of a slot: to train on, to calibrate on, to test on, and the test's with noise."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -102,11 +102,7 @@ class SlotWindows:
         rows = [row for row, role in enumerate(roles) if role == "test" and records[row].clean]
         chosen = np.random.default_rng(0).permutation(rows)[:N_NOISY]
         noise_of = tuple(sorted(map(int, chosen))) if self._noise_kinds else ()
-        noisy = [
-            self._windows([self._with_noise(opened, kind, snr_db, records[i]) for i in noise_of])
-            for kind in self._noise_kinds
-            for snr_db in SNR_DB
-        ]
+        noisy = self._noisy(opened, [records[i] for i in noise_of])
         batch = self._windows(records)
         per_record = len(batch) // len(records)
         assert len(batch) == per_record * len(records)
@@ -124,19 +120,24 @@ class SlotWindows:
         settings = self.settings
         return windows_of(records, settings.chain, settings.window_len, settings.hop_len)
 
-    def _with_noise(
-        self, opened: LeaveOneOut, kind: str, snr_db: float, record: EcgRecord
-    ) -> EcgRecord:
-        """Return a test record with recorded noise of the test's stretch in it.
+    def _noisy(self, opened: LeaveOneOut, records: list[EcgRecord]) -> list[WindowBatch]:
+        """Return the windows of test records with noise of the test's stretch, kinds by SNRs.
 
-        The draw is the record's own, the same at every SNR and for every network.
+        A record's draw of a kind is its own, the same at every SNR and for every network.
         """
-        assert self._noise is not None
-        settings = FaultSettings.of(
-            record,
-            without_beats="percentiles",
-            snr_db=snr_db,
-            noise=opened.noise("test", self._noise),
-        )
-        seed = [*record.record_id.encode(), *kind.encode()]
-        return add_fault(record, kind, np.random.default_rng(seed), settings)
+        if self._noise is None:
+            return []
+        noise = opened.noise("test", self._noise)
+        settings = [FaultSettings.of(r, without_beats="percentiles", noise=noise) for r in records]
+
+        def add(kind: str, snr_db: float, record: EcgRecord, of: FaultSettings) -> EcgRecord:
+            rng = np.random.default_rng([*record.record_id.encode(), *kind.encode()])
+            return add_fault(record, kind, rng, replace(of, snr_db=snr_db))
+
+        return [
+            self._windows(
+                [add(kind, snr_db, *pair) for pair in zip(records, settings, strict=True)]
+            )
+            for kind in self._noise_kinds
+            for snr_db in SNR_DB
+        ]

@@ -67,7 +67,8 @@ def run_tasks(
     may_start : asked before each start; once it says no, no task is started any more.
     on_start : told the running tasks whenever one starts.
     """
-    left, workers = list(tasks), []
+    left = list(tasks)
+    workers: list[_Worker[Task]] = []
     try:
         while left or any(worker.task is not None for worker in workers):
             while left and may_start():
@@ -79,11 +80,11 @@ def run_tasks(
                 worker.group = group_of(worker.task)
                 worker.connection.send(worker.task)
                 on_start([w.task for w in workers if w.task is not None])
-            busy = {w.connection: w for w in workers if w.task is not None}
+            busy = [worker for worker in workers if worker.task is not None]
             if not busy:
                 return  # nothing more may start
-            for connection in wait(list(busy)):
-                worker = busy[connection]  # type: ignore[index]
+            ready = wait([worker.connection for worker in busy])
+            for worker in (worker for worker in busy if worker.connection in ready):
                 yield _outcome(worker)
                 if not worker.process.is_alive():
                     workers.remove(worker)

@@ -1,6 +1,6 @@
 """The detector families: one module each, one line of `DETECTORS`."""
 
-from . import autoencoder, deep_svdd, masked, vae
+from . import autoencoder, deep_svdd, diffusion, flow, latent_gaussian, masked, quality, vae
 from .detector import Detector
 
 __all__ = ["DETECTORS", "Detector"]
@@ -10,4 +10,8 @@ DETECTORS: dict[str, Detector] = {
     "autoencoder": autoencoder,
     "vae": vae,
     "masked": masked,
+    "flow": flow,
+    "diffusion": diffusion,
+    "latent_gaussian": latent_gaussian,
+    "quality": quality,
 }

@@ -16,7 +16,15 @@ from ..layers import Layers
 from ..plan import TrainingPlan
 from ..windows import Float32Array, TrainingWindows
 from .detector import Objective, Scoring, Train
-from .reconstruction import ERRORS, Coder, check_error, errors_of, mean_error, suggest_coder
+from .reconstruction import (
+    ERRORS,
+    Coder,
+    check_error,
+    errors_of,
+    mean_error,
+    start_at_zero,
+    suggest_coder,
+)
 
 PLAN = TrainingPlan(epochs=5, batch_size=128, learning_rate=3e-3, weight_decay=1e-4)
 
@@ -50,7 +58,7 @@ class Params:
 def suggest(trial: Any, input_shape: tuple[int, int]) -> Params:
     """Draw a coder and its error."""
     return Params(
-        coder=suggest_coder(trial, input_shape[0]),
+        coder=suggest_coder(trial, input_shape),
         error=trial.suggest_categorical("error", ERRORS),
         noise_mv=trial.suggest_categorical("noise_mv", (0.0, 0.05, 0.1)),
     )
@@ -63,6 +71,7 @@ def network(layers: Layers, params: Params, x: Any) -> Any:
 
 def fit(params: Params, model: Any, windows: TrainingWindows, train: Train) -> Scoring:
     """Make the mean error small, in training as in the score."""
+    start_at_zero(model)
     train(_rebuilding(params, model, windows))
     return Scoring("table_sum", mean_error(windows.shape, params.error))
 

@@ -29,7 +29,7 @@ from datasets.records import FloatArray, Int64Array
 from export.score_rules import TablePart
 
 from ..blocks import Block, Style, convolve, run_block, suggest_blocks, upsample
-from ..layers import Layers, shape_of
+from ..layers import Layers, Shape, shape_of
 from ..plan import TrainingPlan
 from ..repeat import apply_to_each
 from ..windows import Float32Array, TrainingWindows
@@ -40,7 +40,6 @@ PLAN = TrainingPlan(epochs=5, batch_size=128, learning_rate=3e-3, weight_decay=1
 N_TIMES = 1000  # as in DDPM
 SIGNAL_PER_MV = 5.0
 """Brings an ECG's rms of about 0.2 mV to the 1 that noise schedules are made for."""
-NOISE_MAX = 3.0  # fixed noise is cut off here, so that its 8 bits resolve the rest
 SNR_MAX = 5.0  # Hang et al., Efficient diffusion training via min-SNR weighting, ICCV 2023
 N_FREQUENCIES = 16
 STEPS_MAX = 3
@@ -79,7 +78,7 @@ class Params:
     activation: str = "relu"
     predicts: str = "signal"
     schedule: str = "cosine"
-    times: tuple[int, ...] = (300, 600)
+    times: tuple[int, ...] = (500,)
     noise_seed: int = 0
 
     def __post_init__(self) -> None:
@@ -133,25 +132,29 @@ def alpha_bar(schedule: str) -> FloatArray:
     return np.concatenate([[1.0], np.cumprod(1 - betas)])
 
 
-def fixed_noise(params: Params, shape: tuple[int, int]) -> Float32Array:
-    """Return the noise that ships, float32 (window_len, n_leads)."""
+def fixed_noise(params: Params, shape: Shape) -> Float32Array:
+    """Return the noise that ships, 256 levels, float32 of `shape` (window_len, n_leads)."""
     noise = np.random.default_rng(params.noise_seed).standard_normal(shape, np.float32)
-    noise = np.clip(noise, -NOISE_MAX, NOISE_MAX)
-    # Whatever the times multiply it with, its codes are the same, and so one constant.
-    return np.rint(noise * (127 / NOISE_MAX)) / np.float32(127 / NOISE_MAX)
+    # Rounded as the converter does it, so that its codes stay the same whatever a time multiplies
+    # it with, and all times share one constant.
+    step = np.ptp(noise) / 255
+    first = np.rint(noise.min() / step)
+    rounded: Float32Array = step * np.clip(np.rint(noise / step), first, first + 255)
+    return rounded
 
 
 def network(layers: Layers, params: Params, x: Any) -> Any:
     """Return what is left for each of the times, (times * window_len, n_leads).
 
-    Signal less its prediction in mV, or true less predicted noise. The network predicts minus the
-    noise, so that the noise is the same constant wherever it is added.
+    Signal less its prediction, in 1/5 mV, or true less predicted noise. The network predicts minus
+    the noise, so that the noise is the same constant wherever it is added.
     """
     shape = shape_of(x)
     noise = fixed_noise(params, shape)
     shares = alpha_bar(params.schedule)[list(params.times)]
+    signal = layers.multiply_by(x, np.full(shape[1], SIGNAL_PER_MV, np.float32))
     noisy = [
-        layers.reshape(_noisy(layers, x, noise, share), shape, name=f"noisy_{i}")
+        layers.reshape(_noisy(layers, signal, noise, share), shape, name=f"noisy_{i}")
         for i, share in enumerate(shares)
     ]
     starts = apply_to_each(layers, partial(_stem, params), noisy)
@@ -161,16 +164,16 @@ def network(layers: Layers, params: Params, x: Any) -> Any:
     for i, end in enumerate(ends):
         predicted = layers.reshape(end, shape, name=f"predicted_{i}")
         if params.predicts == "signal":
-            left.append(layers.subtract(x, predicted))
+            left.append(layers.subtract(signal, predicted))
         else:
             left.append(layers.add_to(predicted, noise))
     return layers.concatenate(left, axis=0) if len(left) > 1 else left[0]
 
 
-def _noisy(layers: Layers, x: Any, noise: Float32Array, share: float) -> Any:
-    """Return x_t of a window in mV, `share` being alpha_bar_t."""
-    gain = np.full(shape_of(x)[1], np.sqrt(share) * SIGNAL_PER_MV, np.float32)
-    return layers.add_to(layers.multiply_by(x, gain), np.float32(np.sqrt(1 - share)) * noise)
+def _noisy(layers: Layers, signal: Any, noise: Float32Array, share: float) -> Any:
+    """Return x_t, `share` being alpha_bar_t."""
+    kept = layers.multiply_by(signal, np.full(shape_of(signal)[1], np.sqrt(share), np.float32))
+    return layers.add_to(kept, np.float32(np.sqrt(1 - share)) * noise)
 
 
 def _stem(params: Params, layers: Layers, noisy: Any) -> Any:
@@ -178,7 +181,7 @@ def _stem(params: Params, layers: Layers, noisy: Any) -> Any:
     return convolve(layers, noisy, params.blocks[0], Style(use_bias=False))
 
 
-def _unet(params: Params, shape: tuple[int, int], layers: Layers, start: Any) -> Any:
+def _unet(params: Params, shape: Shape, layers: Layers, start: Any) -> Any:
     """Return the prediction (window_len, n_leads) from the first convolution's output."""
     style = Style(params.activation)
     down, h = [], layers.activation(start, params.activation)
@@ -195,7 +198,7 @@ def _unet(params: Params, shape: tuple[int, int], layers: Layers, start: Any) ->
     return _up(layers, params, h, shape, params.blocks[0].stride)
 
 
-def _up(layers: Layers, params: Params, h: Any, shape: tuple[int, int], factor: int) -> Any:
+def _up(layers: Layers, params: Params, h: Any, shape: Shape, factor: int) -> Any:
     """Return a signal of `shape` from one of about 1 / `factor` of its columns."""
     h = upsample(layers, h, shape[1], factor, params.kernel_up, Style())
     excess = shape_of(h)[0] - shape[0]
@@ -212,8 +215,7 @@ def fit(params: Params, model: Any, windows: TrainingWindows, train: Train) -> S
         norm = model.get_layer(f"time_{i}")
         ones = np.ones_like(biases[i])
         norm.set_weights([ones, biases[i], 0 * ones, (1 - norm.epsilon) * ones])
-        signal = params.predicts == "signal"
-        gain = float(np.sqrt(share / (1 - share))) * SIGNAL_PER_MV if signal else 1.0
+        gain = float(np.sqrt(share / (1 - share))) if params.predicts == "signal" else 1.0
         n_values = math.prod(windows.shape)
         parts.append(TablePart(n_values, "square", 1 / (n_values * len(params.times)), gain))
     return Scoring("table_sum", {"parts": [asdict(part) for part in parts]})
@@ -243,9 +245,7 @@ def _time_bias(width: int) -> Any:
     )
 
 
-def _denoising(
-    params: Params, model: Any, time_bias: Any, windows: TrainingWindows
-) -> Objective:
+def _denoising(params: Params, model: Any, time_bias: Any, windows: TrainingWindows) -> Objective:
     """Return the mean squared error of the noise that is predicted for a random time.
 
     DDPM's simple loss. Of predicted signals it would weigh times of hardly any noise without bound,
@@ -264,14 +264,14 @@ def _denoising(
     shares = alpha_bar(params.schedule).astype(np.float32)
 
     def inputs(index: Int64Array, rng: np.random.Generator) -> tuple[Float32Array, ...]:
-        x = windows.batch(index, rng)
-        times = rng.integers(1, N_TIMES + 1, len(x))
-        noise = rng.standard_normal(x.shape, np.float32)
+        signal = SIGNAL_PER_MV * windows.batch(index, rng)
+        times = rng.integers(1, N_TIMES + 1, len(signal))
+        noise = rng.standard_normal(signal.shape, np.float32)
         share = shares[times, np.newaxis, np.newaxis]
-        x_t = np.sqrt(share) * SIGNAL_PER_MV * x + np.sqrt(1 - share) * noise
+        noisy = np.sqrt(share) * signal + np.sqrt(1 - share) * noise
         if params.predicts == "noise":
-            return x_t, frequencies(times), -noise, np.ones(len(x), np.float32)
+            return noisy, frequencies(times), -noise, np.ones(len(noise), np.float32)
         snr = shares[times] / (1 - shares[times])
-        return x_t, frequencies(times), x, SIGNAL_PER_MV**2 * np.minimum(snr, SNR_MAX)
+        return noisy, frequencies(times), signal, np.minimum(snr, SNR_MAX)
 
     return Objective(keras.Model([noisy, features, target, weight], error), inputs)

@@ -65,7 +65,7 @@ class Params:
     n_steps: int = 4
     blocks: tuple[Block, ...] = (Block(32, 3), Block(32, 3, dilation=2))
     activation: str = "relu"
-    noise_mv: float = 0.02
+    noise_mv: float = 0.1
 
     def __post_init__(self) -> None:
         """Check what the docstring says."""
@@ -89,7 +89,7 @@ def suggest(trial: Any, input_shape: tuple[int, int]) -> Params:
         n_steps=trial.suggest_int("n_steps", 2, 6),
         blocks=suggest_blocks(trial, (1, 2), (8, 16, 24, 32, 48), strides=(1,)),
         activation=trial.suggest_categorical("activation", ("relu", "relu6", "leaky_relu")),
-        noise_mv=trial.suggest_float("noise_mv", 0.005, 0.1, log=True),
+        noise_mv=trial.suggest_float("noise_mv", 0.02, 0.4, log=True),
     )
 
 

@@ -21,7 +21,15 @@ from ..plan import TrainingPlan
 from ..repeat import apply_to_each
 from ..windows import Float32Array, TrainingWindows
 from .detector import Objective, Scoring, Train
-from .reconstruction import ERRORS, Coder, check_error, errors_of, mean_error, suggest_coder
+from .reconstruction import (
+    ERRORS,
+    Coder,
+    check_error,
+    errors_of,
+    mean_error,
+    start_at_zero,
+    suggest_coder,
+)
 
 PLAN = TrainingPlan(epochs=5, batch_size=128, learning_rate=3e-3, weight_decay=1e-4)
 
@@ -49,7 +57,7 @@ class Params:
     """
 
     coder: Coder = field(
-        default_factory=lambda: Coder((Block(16, 9, stride=2), Block(32, 9, stride=5)), 32)
+        default_factory=lambda: Coder((Block(16, 9, stride=5), Block(32, 5, stride=2)), 24)
     )
     n_masks: int = 3
     period: int = 50
@@ -66,7 +74,7 @@ class Params:
 
 def suggest(trial: Any, input_shape: tuple[int, int]) -> Params:
     """Draw masks, and a coder that can be run on every masked window within a blob's limits."""
-    coder = suggest_coder(trial, input_shape[0])
+    coder = suggest_coder(trial, input_shape)
     n_masks = trial.suggest_categorical("n_masks", MASKS)
     return Params(
         coder=replace(coder, blocks=coder.blocks[: BLOCKS_MAX // n_masks]),
@@ -119,6 +127,7 @@ def hidden_samples(params: Params, shape: tuple[int, int]) -> Float32Array:
 
 def fit(params: Params, model: Any, windows: TrainingWindows, train: Train) -> Scoring:
     """Make the error of the predictions small, then score by it."""
+    start_at_zero(model)
     train(_filling_in(params, model, windows))
     return Scoring("table_sum", mean_error(windows.shape, params.error))
 
@@ -131,9 +140,7 @@ def _filling_in(params: Params, model: Any, windows: TrainingWindows) -> Objecti
     import keras
     from keras import ops
 
-    fill_in = keras.Model(
-        model.get_layer("masked_0").output, model.get_layer("rebuilt_0").output
-    )
+    fill_in = keras.Model(model.get_layer("masked_0").output, model.get_layer("rebuilt_0").output)
     masked = keras.Input(windows.shape)
     x, hidden = keras.Input(windows.shape), keras.Input(windows.shape)
     rebuilt = ops.reshape(fill_in(masked), (-1, *windows.shape))

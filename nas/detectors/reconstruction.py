@@ -7,13 +7,18 @@ int8 scale then is fine where it has to be; the score sums a function of it.
 
 import math
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from typing import Any
+
+import numpy as np
 
 from export.score_rules import TablePart
 
 from ..blocks import Block, Style, encode, run_block, suggest_blocks, upsample
 from ..layers import Layers, shape_of
 
+LAST = "last_convolution"
+EMBEDDING_MAX = 64
 ERRORS = ("square", "absolute")
 """Functions of the residual, by their names in `export.score_rules.FUNCTIONS`."""
 
@@ -82,20 +87,22 @@ class Coder:
         Strides that do not divide the window give some columns too many, which are cut off behind.
         """
         x = code
-        for i, block in reversed(list(enumerate(self.blocks))):
-            x = self._undo(layers, x, block, self.blocks[i - 1].width if i else shape[1], i == 0)
+        for before, block in reversed(list(pairwise(self.blocks))):
+            x = self._undo(layers, x, block, before.width)
+        factor = self.blocks[0].stride
+        x = layers.conv(factor * shape[1], self.decoder_kernel, name=LAST)(x)
+        x = layers.reshape(x, (shape_of(x)[0] * factor, shape[1]))
         return layers.crop(x, 0, shape_of(x)[0] - shape[0]) if shape_of(x) != shape else x
 
-    def _undo(self, layers: Layers, x: Any, block: Block, width: int, last: bool) -> Any:
+    def _undo(self, layers: Layers, x: Any, block: Block, width: int) -> Any:
         """Return the signal at the rate and width that `block` was given."""
-        style = replace(self.style, norm=False) if last else self.style
         if block.stride == 1:
             mirrored = replace(block, width=width, kernel=self.decoder_kernel)
-            return run_block(layers, x, mirrored, style, last)
+            return run_block(layers, x, mirrored, self.style)
         x = upsample(
-            layers, x, width, block.stride, self.decoder_kernel, style, separable=block.separable
+            layers, x, width, block.stride, self.decoder_kernel, self.style, block.separable
         )
-        return x if last else layers.activation(x, style.activation)
+        return layers.activation(x, self.activation)
 
     def rebuild(self, layers: Layers, x: Any) -> Any:
         """Return x_hat: the window as it comes out of the bottleneck."""
@@ -103,16 +110,41 @@ class Coder:
         return self.decode(layers, code, shape_of(x))
 
 
-def suggest_coder(trial: Any, window_len: int, depth: tuple[int, int] = (2, 4)) -> Coder:
-    """Draw a coder whose strides fit the window."""
-    blocks = suggest_blocks(trial, depth, (8, 16, 24, 32, 48, 64), strides=(1, 2, 5))
+def start_at_zero(model: Any) -> None:
+    """Let the untrained network rebuild nothing: its residual is the window.
+
+    From random windows as large as the signal, training first finds the mean window, where no
+    gradient reaches the encoder: on 12 leads it stayed there.
+    """
+    last = model.get_layer(LAST)
+    last.set_weights([np.zeros_like(weights) for weights in last.get_weights()])
+
+
+def suggest_coder(
+    trial: Any, input_shape: tuple[int, int], depth: tuple[int, int] = (2, 4)
+) -> Coder:
+    """Draw a coder whose strides fit the window and whose bottleneck is narrow.
+
+    The first block strides, and no kernel is shorter than its stride, so that no sample is skipped.
+    """
+    window_len, n_leads = input_shape
+    first, *rest = suggest_blocks(trial, depth, (8, 16, 24, 32, 48, 64), strides=(1, 2, 5))
+    if first.stride == 1:
+        first = replace(first, stride=trial.suggest_categorical("first_stride", (2, 4)), dilation=1)
+    blocks = fitted_blocks(tuple(_covering(block) for block in (first, *rest)), window_len)
+    n_samples = math.prod(block.stride for block in blocks) * n_leads
+    compression = trial.suggest_categorical("compression", (4, 8, 16, 32, 64))
     return Coder(
-        blocks=fitted_blocks(blocks, window_len),
-        embedding=trial.suggest_categorical("embedding", (2, 4, 8, 16, 32)),
+        blocks=blocks,
+        embedding=min(max(1, n_samples // compression), EMBEDDING_MAX),
         decoder_kernel=trial.suggest_categorical("decoder_kernel", (1, 3, 5)),
         activation=trial.suggest_categorical("activation", ("relu", "leaky_relu", "tanh")),
         norm=trial.suggest_categorical("norm", (False, True)),
     )
+
+
+def _covering(block: Block) -> Block:
+    return replace(block, kernel=max(block.kernel, block.stride))
 
 
 def fitted_blocks(blocks: tuple[Block, ...], window_len: int) -> tuple[Block, ...]:

@@ -25,12 +25,13 @@ from ..layers import Layers, shape_of
 from ..plan import TrainingPlan
 from ..windows import Float32Array, TrainingWindows
 from .detector import Objective, Scoring, Train, outputs_of
-from .reconstruction import Coder, suggest_coder
+from .reconstruction import Coder, start_at_zero, suggest_coder
 
 PLAN = TrainingPlan(epochs=5, batch_size=128, learning_rate=3e-3, weight_decay=1e-4)
 
 LOG_VARIANCE_MAX = 6.0
 """|v| stays below: tanh in the network times this in training and score, so exp(v) < 404."""
+LOG_VARIANCE_START = -4.0
 MEAN_GAIN = 0.25
 """The output holds mu times this, beside the residual in mV and tanh: one int8 scale for three."""
 
@@ -65,7 +66,7 @@ class Params:
 def suggest(trial: Any, input_shape: tuple[int, int]) -> Params:
     """Draw a coder, beta and sigma."""
     return Params(
-        coder=suggest_coder(trial, input_shape[0]),
+        coder=suggest_coder(trial, input_shape),
         beta=trial.suggest_float("beta", 0.1, 10.0, log=True),
         noise_mv=trial.suggest_categorical("noise_mv", (0.0, 0.05, 0.1)),
     )
@@ -95,6 +96,8 @@ def fit(params: Params, model: Any, windows: TrainingWindows, train: Train) -> S
     """Make the negative bound small, then score by it."""
     import keras
 
+    start_at_zero(model)
+    _start_certain(model)
     train(_negative_bound(params, model, windows))
     error = keras.Model(model.input, _mean_square(model.get_layer("residual").output))
     variance = params.noise_mv**2 or float(outputs_of(error, windows).mean())
@@ -107,6 +110,18 @@ def fit(params: Params, model: Any, windows: TrainingWindows, train: Train) -> S
         TablePart(n_latent, "gaussian_kl_log_variance", divergence, LOG_VARIANCE_MAX),
     )
     return Scoring("table_sum", {"parts": [asdict(part) for part in parts]})
+
+
+def _start_certain(model: Any) -> None:
+    """Let the bottleneck's noise be small at first, so that the decoder can learn from it.
+
+    From unit variances on, the divergence wins before the decoder uses the bottleneck: it collapses
+    to N(0, 1) for every window.
+    """
+    head = model.get_layer("latent_log_variance")
+    kernel, bias = head.get_weights()
+    start = np.arctanh(LOG_VARIANCE_START / LOG_VARIANCE_MAX)
+    head.set_weights([np.zeros_like(kernel), np.full_like(bias, start)])
 
 
 def _mean_square(residual: Any) -> Any:
