@@ -1,16 +1,20 @@
 """Studies for tests: run without processes, and judged by a formula instead of trainings."""
 
+import os
+import signal
+import time
 from dataclasses import dataclass
 from math import log10
 
 import numpy as np
+from optuna.trial import TrialState
 
 from export.training_run import DataSettings
 from nas.search.costs import costs_of
 from nas.search.driver import Driver
 from nas.search.evaluate import Evaluation
 from nas.search.known import enqueue_known
-from nas.search.ledger import Ledger, tally
+from nas.search.ledger import OWNER, POINT, Ledger, Outcome, tally
 from nas.search.local import LocalPool
 from nas.search.pool import Began, Ended
 from nas.search.settings import Gate, SweepSettings
@@ -51,6 +55,8 @@ class PoolHere:
         return happened
 
     def stop(self):
+        for worker in self.workers:
+            worker.close()
         return []
 
 
@@ -84,9 +90,56 @@ class StudyHere:
         return tally(self.study)
 
 
+def trivial():
+    """Return an objective whose values tell the parameters."""
+
+    def evaluate(trial):
+        x = trial.suggest_float("x", 0, 1)
+        return x, (1 - x) ** 2
+
+    return evaluate
+
+
+def sleeping(seconds):
+    def evaluate(trial):
+        x = trial.suggest_float("x", 0, 1)
+        time.sleep(seconds)
+        return x, 1 - x
+
+    return evaluate
+
+
+def kill_at(here, settled_counts):
+    """Return a watch that kills a worker at random at each of the counts."""
+    due, rng = list(settled_counts), np.random.default_rng(0)
+
+    def watch(counts):
+        if not due or counts[Outcome.DONE] < due[0]:
+            return
+        running = here.study.get_trials(states=(TrialState.RUNNING,))
+        owners = [trial.user_attrs[OWNER] for trial in running if OWNER in trial.user_attrs]
+        if owners:
+            os.kill(owners[rng.integers(len(owners))]["pid"], signal.SIGKILL)
+            due.pop(0)
+
+    return watch, due
+
+
+def assert_nothing_lost_nothing_twice(here, n_points):
+    trials = here.study.get_trials()
+    assert tally(here.study) == {Outcome.DONE: n_points}
+    complete = [t for t in trials if t.state == TrialState.COMPLETE]
+    assert len(complete) == n_points
+    assert len({t.user_attrs.get(POINT, t.number) for t in complete}) == n_points
+    assert len({t.params["x"] for t in complete}) == n_points
+    failed = [t for t in trials if t.state == TrialState.FAIL]
+    assert len(trials) == n_points + len(failed)
+    return failed
+
+
 @dataclass(frozen=True)
 class Pretended(Evaluation):
-    """Trials whose AUROC is a formula: more for a larger network and more windows, and by chance."""
+    """Trials whose AUROC is a formula: more for a larger network, for more windows, by chance."""
 
     def _areas(self, candidates, n_windows):
         costs = costs_of(list(candidates.values()), self.settings)

@@ -25,9 +25,9 @@ from ..options import (
 from ..training_data import describe_data
 from .costs import REFERENCES
 from .driver import Budget
-from .front import Front, front_of
+from .front import front_of
 from .settings import NOISE, SAMPLERS, Gate, SweepSettings
-from .storage import HEARTBEAT_S, StudyPlace, load_study
+from .storage import HEARTBEAT_S, StudyPlace, load_study, opened
 from .sweep import Sweep, local_pool
 from .table import print_front
 
@@ -144,12 +144,12 @@ def sweep(
     place = StudyPlace(study, storage, heartbeat)
     command = Sweep(place, settings, Budget(trials, seconds), jobs, warm_start)
     try:
-        front = command.run(protocol, local_pool(study, jobs))
+        command.run(protocol, local_pool(study, jobs))
     except KeyboardInterrupt:
-        print_front(front_of(*load_study(place)))
+        pareto(study, storage)
         print("stopped; the same command goes on", file=sys.stderr)
         raise
-    _report(front, as_json)
+    pareto(study, storage, as_json=as_json)
 
 
 def pareto(
@@ -165,12 +165,17 @@ def pareto(
     python -m nas pareto runs/hyp
     python -m nas pareto runs/hyp --out runs/hyp/pareto
     """
-    front = front_of(*load_study(StudyPlace(study, storage)))
-    if out is not None:
-        from .page import write_page
+    place = StudyPlace(study, storage)
+    with opened(place) as opened_storage:
+        front = front_of(*load_study(place, opened_storage))
+        if out is not None:
+            from .page import write_page
 
-        print(f"the page: {write_page(front, out)}", file=sys.stderr)
-    _report(front, as_json)
+            print(f"the page: {write_page(front, out)}", file=sys.stderr)
+        if as_json:
+            print_json(front.to_json())
+        else:
+            print_front(front)
 
 
 def _gates(
@@ -196,10 +201,3 @@ def _protocol(
     judges = [name for gate in gates for name in gate.surrogates if name != NOISE]
     surrogate = judges[0] if judges else None
     return leave_one_out(dataset, hold_out, surrogate=surrogate, rehearsal=rehearsal)
-
-
-def _report(front: Front, as_json: bool) -> None:
-    if as_json:
-        print_json(front.to_json())
-    else:
-        print_front(front)

@@ -61,8 +61,40 @@ class StudyPlace:
         return f"study {self.name} in {self.folder / JOURNAL if self.url is None else 'database'}"
 
 
+@contextmanager
+def opened(place: StudyPlace, new: bool = False) -> Iterator[BaseStorage]:
+    """Open the storage for the time of a `with`.
+
+    Parameters
+    ----------
+    new : make a journal that is not there yet.
+
+    Raises
+    ------
+    FileNotFoundError : there is no journal, and none is to be made.
+    ValueError, OSError : as `open_storage`.
+    """
+    if not new and place.url is None and not (place.folder / JOURNAL).exists():
+        raise FileNotFoundError(
+            f"{place.folder / JOURNAL} must exist, it does not: run "
+            f"`python -m nas sweep --study {place.folder}` first, or name its --storage"
+        )
+    storage = open_storage(place)
+    try:
+        yield storage
+    finally:
+        close_storage(storage)
+
+
+def close_storage(storage: BaseStorage) -> None:
+    """Close the connections to a database; a journal has none."""
+    if isinstance(storage, RDBStorage):
+        storage.remove_session()
+        storage.engine.dispose()
+
+
 def open_storage(place: StudyPlace) -> BaseStorage:
-    """Return the storage, which is made if need be.
+    """Return the storage, which is made if need be; `close_storage` is the caller's to call.
 
     Raises
     ------
@@ -115,21 +147,15 @@ def open_study(place: StudyPlace, settings: SweepSettings, storage: BaseStorage)
     return study
 
 
-def load_study(place: StudyPlace) -> tuple[optuna.Study, SweepSettings]:
+def load_study(place: StudyPlace, storage: BaseStorage) -> tuple[optuna.Study, SweepSettings]:
     """Return a study that is there, and its settings.
 
     Raises
     ------
-    FileNotFoundError : the folder holds no journal.
     ValueError : there is no such study, or it is not one of a sweep.
     """
-    if place.url is None and not (place.folder / JOURNAL).exists():
-        raise FileNotFoundError(
-            f"{place.folder / JOURNAL} must exist, it does not: run "
-            f"`python -m nas sweep --study {place.folder}` first, or name its --storage"
-        )
     try:
-        study = optuna.load_study(study_name=place.name, storage=open_storage(place))
+        study = optuna.load_study(study_name=place.name, storage=storage)
         return study, SweepSettings.from_json(study.user_attrs[SETTINGS])
     except KeyError as error:
         raise ValueError(f"{place} must have been begun by `python -m nas sweep`") from error

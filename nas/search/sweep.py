@@ -6,18 +6,19 @@ from functools import partial
 from pathlib import Path
 
 import optuna
+from optuna.storages import BaseStorage
 
 from datasets import LeaveOneOut
 
 from .driver import Budget, Driver
 from .evaluate import Evaluation
-from .front import Front, front_of
+from .front import front_of
 from .known import enqueue_front, enqueue_known
 from .ledger import Ledger
 from .local import LocalPool
 from .pool import Pool
 from .settings import SweepSettings
-from .storage import StudyPlace, load_study, open_storage, open_study
+from .storage import StudyPlace, load_study, open_study, opened
 from .view import View
 from .windows import SweepWindows, open_windows
 from .worker import Assignment, Evaluate
@@ -44,8 +45,8 @@ class Sweep:
     n_workers: int
     warm_start: Path | None = None
 
-    def run(self, protocol: LeaveOneOut, make_pool: MakePool) -> Front:
-        """Run trials until the budget is used up; return the front of the whole study.
+    def run(self, protocol: LeaveOneOut, make_pool: MakePool) -> None:
+        """Run trials until the budget is used up.
 
         Parameters
         ----------
@@ -57,8 +58,10 @@ class Sweep:
         OSError : the storage fails, or no worker can go on.
         KeyboardInterrupt : Ctrl-C; what was running is queued again.
         """
-        self.place.folder.mkdir(parents=True, exist_ok=True)
-        storage = open_storage(self.place)
+        with opened(self.place, new=True) as storage:
+            self._run(storage, protocol, make_pool)
+
+    def _run(self, storage: BaseStorage, protocol: LeaveOneOut, make_pool: MakePool) -> None:
         study = open_study(self.place, self.settings, storage)
         windows = open_windows(self.place.folder, self.settings, protocol)
         self._seed_study(study)
@@ -67,15 +70,16 @@ class Sweep:
         ledger = Ledger(study, storage, self.place)
         with View(study, self.settings, self.budget, self.n_workers) as view:
             Driver(study, ledger, pool, self.budget, view).run()
-        return front_of(study, self.settings)
 
     def _seed_study(self, study: optuna.Study) -> None:
         if study.get_trials(deepcopy=False):
             return
         enqueue_known(study, self.settings)
         if self.warm_start is not None:
-            other, settings = load_study(StudyPlace(self.warm_start))
-            enqueue_front(study, other.study_name, front_of(other, settings).trials)
+            place = StudyPlace(self.warm_start)
+            with opened(place) as storage:
+                other, settings = load_study(place, storage)
+                enqueue_front(study, other.study_name, front_of(other, settings).trials)
 
 
 def local_pool(folder: Path, n_workers: int) -> MakePool:

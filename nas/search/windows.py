@@ -1,6 +1,7 @@
 """The windows of a search, written once and read by every worker from the same pages of memory.
 
     train.npy, train-labels.npy    in-distribution, in a random order of the records
+    twin0.npy, twin0-faults.npy    the same with generated faults, where a family learns from them
     validation.npy                 in-distribution
     MI.npy, noise.npy, ...         of each surrogate, what is to be told apart from validation
     windows.json                   what all of it was made of
@@ -29,8 +30,9 @@ from export.chain_windows import windows_of
 from export.training_run import DataSettings
 
 from ..candidate import WINDOWS_S
+from ..damage import damaged_windows, moved
 from ..training_data import familiar_windows
-from ..windows import Augmentation, TrainingWindows
+from ..windows import Augmentation, Damaged, TrainingWindows
 from .settings import NOISE, SweepSettings
 
 WINDOW_S = max(WINDOWS_S)
@@ -38,6 +40,10 @@ FOLDER, ABOUT = "windows", "windows.json"
 FORMAT = 1
 NOISE_KINDS = ("baseline_wander", "muscle", "electrode_motion")
 SNR_DB = (6.0, 0.0, -6.0)
+LEARN_FAULTS = ("quality",)
+"""Families that ask for the faulty twins of the windows."""
+N_TWINS = 2
+"""Of every window: what those families draw at most, from the seeds 0, 1, ..."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,7 @@ class SweepWindows:
             labels=np.repeat(self._labels[:n_windows_max], n_parts, axis=0),
             classes=self.classes,
             augmentation=augmentation,
+            damaged=lambda seed: self._damaged(seed, codes, n_parts),
         )
 
     def scored(self, name: str, window_s: float) -> TrainingWindows:
@@ -78,6 +85,16 @@ class SweepWindows:
         codes = in_parts(self._open(name), parts_of(window_s))
         nothing = np.zeros((len(codes), 0), np.bool_)
         return TrainingWindows(codes, self.lsb_mv, labels=nothing, classes=())
+
+    def _damaged(self, seed: int, codes: Int8Array, n_parts: int) -> Damaged:
+        """Return the faulty twins of the training windows `codes`, each in `n_parts`.
+
+        A part shows the faults of its whole window, unless they left it as it was.
+        """
+        twins = in_parts(self._open(twin_name(seed))[: len(codes)], n_parts)
+        faults = self._open(f"{twin_name(seed)}-faults")[: len(codes)]
+        shown = moved(in_parts(codes, n_parts), twins)
+        return Damaged(twins, np.repeat(faults, n_parts, axis=0) & shown[:, np.newaxis])
 
     @property
     def n_train(self) -> int:
@@ -94,6 +111,11 @@ class SweepWindows:
 
     def _open(self, name: str) -> npt.NDArray[Any]:
         return np.load(self.folder / f"{name}.npy", mmap_mode="r")  # type: ignore[no-any-return]
+
+
+def twin_name(seed: int) -> str:
+    """Return what the twins that `seed` gives are kept as."""
+    return f"twin{seed}"
 
 
 def parts_of(window_s: float) -> int:
@@ -153,12 +175,18 @@ def open_windows(folder: Path, settings: SweepSettings, protocol: LeaveOneOut) -
     return SweepWindows(target, classes, settings.data.lsb_mv)
 
 
+def needs_twins(settings: SweepSettings) -> bool:
+    """Return whether a family may be drawn that learns from generated faults."""
+    return any(name in LEARN_FAULTS for gate in settings.gates for name in gate.detectors)
+
+
 def _about(settings: SweepSettings) -> dict[str, Any]:
     """Return all that decides the windows, in JSON types."""
     about = {
         "format": FORMAT,
         "data": describe(settings.data).identity(),
         "surrogates": settings.surrogates,
+        "twins": N_TWINS if needs_twins(settings) else 0,
         "windows_max": settings.windows_max,
         "noise": settings.to_json()["noise"],
         "seed": settings.seed,
@@ -180,6 +208,11 @@ def _write(target: Path, settings: SweepSettings, protocol: LeaveOneOut) -> None
     _save(target / "train.npy", train.x[chosen])
     columns = [SUPERCLASSES.index(name) for name in data.classes if name != protocol.surrogate]
     _save(target / "train-labels.npy", train.labels[chosen][:, columns])
+    if needs_twins(settings):
+        for seed in range(N_TWINS):
+            damaged = damaged_windows(protocol, data, train.x, seed)
+            _save(target / f"{twin_name(seed)}.npy", damaged.codes[chosen])
+            _save(target / f"{twin_name(seed)}-faults.npy", damaged.faults[chosen])
     _save(target / "validation.npy", familiar_windows(protocol, data, "validation").x)
     for surrogate in settings.surrogate_classes:
         _save(target / f"{surrogate}.npy", familiar_windows(protocol, data, "surrogate").x)

@@ -17,7 +17,7 @@ from .ledger import FAILURE, OWNER, Kind
 from .owners import this_process
 from .samplers import make_sampler
 from .settings import SweepSettings
-from .storage import StudyPlace, calm, open_storage
+from .storage import StudyPlace, calm, close_storage, open_storage
 
 TEXT_MAX = 2000
 """Of a traceback: its end is kept, which a database's column holds."""
@@ -68,6 +68,10 @@ class Worker:
         )
         self._owner = this_process().to_json()
         self._evaluate = assignment.make_evaluate()
+
+    def close(self) -> None:
+        """Close the connections to a database."""
+        close_storage(self._storage)
 
     def run_trial(self, began: Callable[[int], None]) -> str | None:
         """Take the next trial of the study, see it through and return what its evaluation raised.
