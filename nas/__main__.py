@@ -1,7 +1,6 @@
 """`python -m nas`: train the filter and the diagnostic classifier of a run; benchmark families."""
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +12,10 @@ import typer
 
 from datasets import DATASETS, leave_one_out, open_dataset
 from datasets.command_line import App, CacheOption, JsonOption, print_json, split_names
-from export.quiet import quiet
 from export.training_run import TrainedPart
 
 from . import classifier as classifiers
+from .backend import load_keras
 from .benchmark.command import benchmark
 from .candidate import WINDOW_S, Candidate, default_candidate
 from .detectors import DETECTORS
@@ -200,9 +199,7 @@ def _plan(plan: TrainingPlan, epochs: int | None) -> TrainingPlan:
 @contextmanager
 def _keras(job: Job) -> Iterator[None]:
     """Make Keras and the run folder ready, and say on Ctrl-C what happens next."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with quiet():  # TensorFlow's first lines heed no log level
-        import keras  # noqa: F401
+    load_keras()
     job.run.mkdir(parents=True, exist_ok=True)
     try:
         yield

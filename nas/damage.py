@@ -58,7 +58,8 @@ def damaged_windows(
         for i, record_id in enumerate(record_ids):
             record = protocol.open(record_id, "train", settings.leads).whole()
             faulty = with_faults(record, np.random.default_rng((seed, i)))
-            marks[record_id] = faulty.annotations.stretches
+            known = record.annotations.stretches
+            marks[record_id] = tuple(s for s in faulty.annotations.stretches if s not in known)
             yield faulty
             advance()
 
@@ -183,6 +184,6 @@ def _faults_shown(
     shown = np.zeros((len(batch), len(FAULTS)), np.bool_)
     for i, (record_id, begin, end) in enumerate(zip(batch.record_ids, begins, ends, strict=True)):
         for mark in marks[str(record_id)]:
-            if mark.kind == "fault" and mark.start < end and mark.stop > begin:
+            if mark.start < end and mark.stop > begin:
                 shown[i, column[mark.label]] = True
     return shown

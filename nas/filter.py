@@ -19,6 +19,8 @@ Below it, the windows of one int8 output differ by about one step of its scale, 
 network could not tell them apart.
 """
 
+SPREAD_WINDOWS = 1_000  # to look at: a rebuilt window has as many outputs as it has samples
+
 
 def train_filter(job: Job, candidate: Candidate, windows: TrainingWindows) -> TrainedPart:
     """Train a detector on `windows` and write the filter's half of the run folder.
@@ -38,11 +40,12 @@ def train_filter(job: Job, candidate: Candidate, windows: TrainingWindows) -> Tr
     detector, params = candidate.module, candidate.params
     keras.utils.set_random_seed(job.seed)
     model = build_detector(detector, params, windows.shape)
-    untrained = outputs_of(model, windows)
+    sample = windows.thinned(SPREAD_WINDOWS)
+    untrained = outputs_of(model, sample)
     checkpoint = job.checkpoint(len(windows))
     trainer = Trainer(job.plan, job.seed, len(windows), checkpoint)
     scoring = detector.fit(params, model, windows, trainer)
-    trained = outputs_of(model, windows)
+    trained = outputs_of(model, sample)
     try:
         check_not_collapsed(trained)
     except CheckFailed:

@@ -1,7 +1,7 @@
 """The windows a detector is fitted on, handed out a batch at a time."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -95,6 +95,11 @@ class TrainingWindows:
     def shape(self) -> tuple[int, int]:
         """(window_len, n_leads)."""
         return self.codes.shape[1], self.codes.shape[2]
+
+    def thinned(self, n_max: int) -> "TrainingWindows":
+        """Return at most `n_max` of them, evenly spread, without damaged ones."""
+        step = -(-len(self) // n_max)
+        return replace(self, codes=self.codes[::step], labels=self.labels[::step], damaged=None)
 
     def x_mv(self, index: Any = slice(None)) -> Float32Array:
         """Return windows in mV as they are, float32 (n, window_len, n_leads)."""

@@ -41,7 +41,7 @@ def fitted(params, windows, folder, epochs):
     """Return model, scoring, objective and losses of a training."""
     keras.utils.set_random_seed(0)
     model = build_detector(diffusion, params, windows.shape)
-    plan = TrainingPlan(epochs=epochs, batch_size=32, learning_rate=3e-3)
+    plan = TrainingPlan(epochs=epochs, batch_size=16, learning_rate=3e-3)
     trainer = Trainer(plan, 0, len(windows), Checkpoint(folder, {}))
     objectives = []
 
@@ -56,7 +56,7 @@ def fitted(params, windows, folder, epochs):
 @pytest.fixture(scope="module", params=diffusion.PREDICTIONS)
 def trained(request, tmp_path_factory):
     params = replace(SMALL, predicts=request.param)
-    windows = beats(256)
+    windows = beats(128)
     folder = tmp_path_factory.mktemp("diffusion")
     return params, windows, *fitted(params, windows, folder, epochs=6)
 

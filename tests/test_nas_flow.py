@@ -49,9 +49,10 @@ def coupled(params, windows, seed=0):
     flow.start(params, model, windows)
     rng = np.random.default_rng(seed)
     for i in range(params.n_steps):
-        for name in ("mix", "scale", "shift"):
-            layer = model.get_layer(f"{name}{i}")
+        for layer in (model.get_layer(f"scale{i}"), model.get_layer(f"shift{i}")):
             layer.set_weights([w + rng.normal(0, 0.3, w.shape) for w in layer.get_weights()])
+    for mix in flow.mixings(params, model):
+        mix.set_weights([w + rng.normal(0, 0.3, w.shape) for w in mix.get_weights()])
     return model
 
 
@@ -64,11 +65,11 @@ def z_of(model, x):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     params = replace(SMALL, activation="relu")
-    windows = beats(256)
+    windows = beats(128)
     keras.utils.set_random_seed(0)
     model = build_detector(flow, params, windows.shape)
     checkpoint = Checkpoint(tmp_path_factory.mktemp("flow"), {})
-    plan = TrainingPlan(epochs=10, batch_size=32, learning_rate=3e-3)
+    plan = TrainingPlan(epochs=8, batch_size=16, learning_rate=3e-3)
     trainer = Trainer(plan, 0, len(windows), checkpoint)
     scoring = flow.fit(params, model, windows, trainer)
     return params, model, windows, scoring, trainer.losses["main"]
@@ -109,12 +110,14 @@ def test_the_flow_is_undone_from_z():
     x = windows.x_mv(slice(5))
     z = z_of(model, x).reshape(5, 20, 4)
     for i in reversed(range(SMALL.n_steps)):
-        mix, scale, shift = (model.get_layer(f"{name}{i}") for name in ("mix", "scale", "shift"))
-        couple = keras.Model(mix.output, [scale.output, shift.output])
-        a, t = couple.predict(z, verbose=0)  # a function of the first half, which stayed
+        # The heads depend on the first half alone, which a step leaves as it is.
+        heads = [model.get_layer(f"{name}{i}").output for name in ("scale", "shift")]
+        before = model.get_layer(f"mix{i}" if i else "whiten")
+        a, t = keras.Model(before.output, heads).predict(z, verbose=0)
         z = np.concatenate([z[..., :2], (z[..., 2:] - t) * (1 + np.exp(-a))], axis=-1)
-        kernel, bias = mix.get_weights()
-        z = (z - bias) @ np.linalg.inv(kernel[0])
+        if i > 0:
+            kernel, bias = before.get_weights()
+            z = (z - bias) @ np.linalg.inv(kernel[0])
     kernel, bias = model.get_layer("whiten").get_weights()
     back = (z - bias) @ np.linalg.inv(kernel.reshape(4, 4))
     np.testing.assert_allclose(back.reshape(x.shape), x, atol=1e-3)
@@ -136,7 +139,7 @@ def test_the_fixed_map_whitens_noisy_windows(channels):
 
 def test_training_makes_windows_likely_and_leaves_the_fixed_map(trained):
     params, model, windows, _, losses = trained
-    assert losses[-1] < losses[0] - 0.1
+    assert losses[-1] < losses[0] - 0.03
     whiten = model.get_layer("whiten").get_weights()
     for found, fixed in zip(whiten, flow.whitening(params, windows, 4), strict=True):
         np.testing.assert_array_equal(found, fixed)
@@ -172,7 +175,7 @@ def test_int8_runs_as_in_tflm_and_ranks_as_float_does(trained, tmp_path):
 
 @pytest.mark.parametrize(
     ("n_leads", "n_parameters", "macs"),
-    [(1, 16_334, 1_598_800), (2, 21_124, 2_068_800), (12, 25_624, 2_515_200)],
+    [(1, 16_224, 1_588_800), (2, 20_704, 2_028_800), (12, 25_024, 2_457_600)],
 )
 def test_the_default_costs_what_the_docs_say(n_leads, n_parameters, macs):
     counts = count_detector(flow, flow.Params(), (1000, n_leads))
@@ -190,7 +193,8 @@ def test_what_the_squeeze_leaves_over_is_dropped():
         ({"squeeze": 0}, "squeeze must be at least 1, got 0"),
         ({"channels": 5}, "channels must be even and at least 2, got 5"),
         ({"channels": 0}, "channels must be even and at least 2, got 0"),
-        ({"n_steps": 9}, "n_steps must be in 1 to 8, got 9"),
+        ({"n_steps": 9}, "n_steps must be in 2 to 8, got 9"),
+        ({"n_steps": 1}, "n_steps must be in 2 to 8, got 1"),
         ({"blocks": ()}, "one or more without a stride"),
         ({"blocks": (Block(8, 3, stride=2),)}, "one or more without a stride"),
         ({"noise_mv": -0.1}, r"noise_mv must be in \[0, 10\), got -0.1"),

@@ -6,7 +6,7 @@ import pytest
 from export.score_rules import SCORE_RULES
 from nas.detectors import vae
 from nas.detectors.detector import build_detector, outputs_of
-from tests.test_nas_autoencoder import SMALL, assert_learns, beats, draw
+from tests.rebuilding import SMALL, assert_learns, beats, draw
 
 N_LATENT = 20 * SMALL.embedding  # of a window of 200 samples
 

@@ -42,6 +42,9 @@ EVALUATION = (
 """What turns a trained network into scores. The kernels are not in it: tests hold them to the
 .tflite file to the bit, so a faster kernel gives the same scores."""
 
+DAMAGE = ("datasets/faults.py", "datasets/noise.py", "datasets/snr.py", "nas/damage.py")
+"""What decides a family that asks for damaged windows, besides the rest."""
+
 _C_COMMENT = re.compile(r'"(?:\\.|[^"\\n])*"|/\*.*?\*/|//[^\n]*', re.DOTALL)
 
 
@@ -58,15 +61,22 @@ def digest_of(files: Iterable[str]) -> str:
 def family_files(detector: str) -> list[str]:
     """Return the files that decide one family: its module, and what that imports inside `nas`."""
     found: list[str] = []
-    waiting = [f"nas/detectors/{detector}.py", "nas/filter.py"]
+    waiting = [f"nas/detectors/{detector}.py"]
     while waiting:
         file = waiting.pop()
         if file not in found:
             found.append(file)
-            # How a training is run is in `TRAINING`; its folders and checkpoints decide nothing.
-            if file != "nas/filter.py":
-                waiting += imported_files(file)
-    return sorted(found)
+            waiting += imported_files(file)
+    # `nas/filter.py` for itself alone: the folders and checkpoints it imports decide nothing.
+    damage = DAMAGE if any(map(asks_for_damage, found)) else ()
+    return sorted({*found, "nas/filter.py", *damage})
+
+
+def asks_for_damage(file: str) -> bool:
+    """Return whether a module of a family reads `TrainingWindows.damaged`."""
+    tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+    names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    return "damaged" in names
 
 
 def imported_files(file: str) -> list[str]:

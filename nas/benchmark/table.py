@@ -61,11 +61,16 @@ def markdown(said: Sequence[Section]) -> str:
     for section in said:
         parts.append(f"## {section.title}\n\n{section.text}\n")
         if section.rows:
-            lines = [section.columns, tuple("---" for _ in section.columns), *section.rows]
-            parts.append("\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n")
+            lines = [section.columns, ["---"] * len(section.columns), *section.rows]
+            parts.append("\n".join(f"| {' | '.join(map(_plain, line))} |" for line in lines) + "\n")
     about = "\n".join(f"- **{name}**: {text}" for name, text in BASELINES_ABOUT.items())
     parts.append(f"## The baselines\n\n{about}\n")
     return "\n".join(parts)
+
+
+def _plain(text: str) -> str:
+    """Return text that Markdown shows as it is inside a table."""
+    return text.replace("<", "&lt;").replace("|", "\\|")
 
 
 def _json(results: Results) -> str:

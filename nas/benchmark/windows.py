@@ -130,14 +130,11 @@ class SlotWindows:
         noise = opened.noise("test", self._noise)
         settings = [FaultSettings.of(r, without_beats="percentiles", noise=noise) for r in records]
 
-        def add(kind: str, snr_db: float, record: EcgRecord, of: FaultSettings) -> EcgRecord:
-            rng = np.random.default_rng([*record.record_id.encode(), *kind.encode()])
-            return add_fault(record, kind, rng, replace(of, snr_db=snr_db))
+        def noisy(kind: str, snr_db: float) -> WindowBatch:
+            changed = []
+            for record, of in zip(records, settings, strict=True):
+                rng = np.random.default_rng([*record.record_id.encode(), *kind.encode()])
+                changed.append(add_fault(record, kind, rng, replace(of, snr_db=snr_db)))
+            return self._windows(changed)
 
-        return [
-            self._windows(
-                [add(kind, snr_db, *pair) for pair in zip(records, settings, strict=True)]
-            )
-            for kind in self._noise_kinds
-            for snr_db in SNR_DB
-        ]
+        return [noisy(kind, snr_db) for kind in self._noise_kinds for snr_db in SNR_DB]

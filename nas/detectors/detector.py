@@ -22,8 +22,9 @@ class Objective:
 
     Parameters
     ----------
-    network : `keras.Model` from `inputs` to the loss of each window, (n_batch,). It holds the
-        weights to train, shares them with the network that ships, and may hold more.
+    network : `keras.Model` from `inputs` - a list where there are several, the tensor itself where
+        there is one - to the loss of each window, (n_batch,). It holds the weights to train, shares
+        them with the network that ships, and may hold more.
     inputs : (indices of the batch's windows, random generator of this step) -> the network's inputs
         in order. Whatever is random - noise, masks, sampling - is drawn here by numpy, so that
         both backends see the same.

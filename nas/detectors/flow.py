@@ -1,10 +1,10 @@
 """Coupling flow: the exact likelihood of a window under an invertible network.
 
 Dinh et al., Density estimation using Real NVP, ICLR 2017; Kingma and Dhariwal, Glow, NeurIPS 2018.
-Time is squeezed into channels, these are whitened by a fixed linear map, and every step mixes them
-(a learned 1x1 convolution W) and lets one half x_a move the other: x_b -> sigmoid(a) x_b + t, with
-a and t from a small network of x_a. By the change of variables a window's negative log-likelihood
-is, but for constants,
+Time is squeezed into channels, these are whitened by a fixed linear map, and every step lets
+one half of them, x_a, move the other: x_b -> sigmoid(a) x_b + t, with a and t from a small network
+of x_a. Between steps a learned 1x1 convolution W mixes all channels. By the change of variables a
+window's negative log-likelihood is, but for constants,
 
     sum z^2 / 2 + sum softplus(-a) - columns * sum log |det W|,   softplus(-a) = -log sigmoid(a),
 
@@ -50,7 +50,7 @@ class Params:
     ----------
     squeeze : samples of a lead that become channels of one column.
     channels : of the flow, even; at most squeeze times the leads are there to be used.
-    n_steps : coupling steps, 1 to 8.
+    n_steps : coupling steps, 2 to 8: fewer leave half of the channels as they are.
     blocks : convolutions from one half of the channels to what moves the other; none strides.
     activation : of the blocks.
     noise_mv : rms of the noise that training windows get, beside the rounding's, in mV.
@@ -73,8 +73,8 @@ class Params:
             raise ValueError(f"squeeze must be at least 1, got {self.squeeze}")
         if self.channels < 2 or self.channels % 2:
             raise ValueError(f"channels must be even and at least 2, got {self.channels}")
-        if not 1 <= self.n_steps <= 8:
-            raise ValueError(f"n_steps must be in 1 to 8, got {self.n_steps}")
+        if not 2 <= self.n_steps <= 8:
+            raise ValueError(f"n_steps must be in 2 to 8, got {self.n_steps}")
         if not self.blocks or any(block.stride > 1 for block in self.blocks):
             raise ValueError(f"blocks must be one or more without a stride, got {self.blocks}")
         if not 0 <= self.noise_mv < 10:
@@ -119,7 +119,8 @@ def network(layers: Layers, params: Params, x: Any) -> Any:
     z = whiten(x)
     scales = []
     for i in range(params.n_steps):
-        z = layers.conv(channels, 1, name=f"mix{i}")(z)
+        if i > 0:  # the first step's mixing would be one with the fixed map
+            z = layers.conv(channels, 1, name=f"mix{i}")(z)
         z, a = _couple(layers, params, z, i)
         scales.append(a)
     columns = shape_of(z)[0]
@@ -163,13 +164,19 @@ def start(params: Params, model: Any, windows: TrainingWindows) -> None:
     whiten = model.get_layer("whiten")
     whiten.set_weights(whitening(params, windows, whiten.filters))
     whiten.trainable = False
+    for mix in mixings(params, model):
+        kernel, bias = mix.get_weights()
+        mix.set_weights([np.linalg.qr(kernel[0])[0][np.newaxis], bias])
     for i in range(params.n_steps):
-        mix, scale, shift = (model.get_layer(f"{name}{i}") for name in ("mix", "scale", "shift"))
-        rotation, _ = np.linalg.qr(mix.get_weights()[0][0])
-        mix.set_weights([rotation[np.newaxis], *mix.get_weights()[1:]])
-        for head, bias in ((scale, SCALE_START), (shift, 0.0)):
-            kernel, old = head.get_weights()
-            head.set_weights([np.zeros_like(kernel), np.full_like(old, bias)])
+        for name, start_at in (("scale", SCALE_START), ("shift", 0.0)):
+            head = model.get_layer(f"{name}{i}")
+            kernel, bias = head.get_weights()
+            head.set_weights([np.zeros_like(kernel), np.full_like(bias, start_at)])
+
+
+def mixings(params: Params, model: Any) -> list[Any]:
+    """Return the 1x1 convolutions between the steps."""
+    return [model.get_layer(f"mix{i}") for i in range(1, params.n_steps)]
 
 
 def whitening(
@@ -207,8 +214,8 @@ def likelihood(params: Params, model: Any, windows: TrainingWindows) -> Objectiv
     z, a = model.output[:, : 2 * columns], model.output[:, 2 * columns :]
     density = ops.sum(ops.square(z) / 2 + math.log(2 * math.pi) / 2, axis=(1, 2))
     volume = -ops.sum(ops.softplus(-a), axis=(1, 2))
-    for i in range(params.n_steps):
-        volume = volume + columns * _log_determinant(model.get_layer(f"mix{i}"), whitened)
+    for mix in mixings(params, model):
+        volume = volume + columns * _log_determinant(mix, whitened)
     kernel = model.get_layer("whiten").get_weights()[0].reshape(-1, channels).astype(np.float64)
     fixed = columns * float(np.linalg.slogdet(kernel.T @ kernel)[1]) / 2
     loss = (density - volume - fixed) / (columns * channels)

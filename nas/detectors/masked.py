@@ -16,7 +16,7 @@ import numpy as np
 from datasets.records import Int64Array
 
 from ..blocks import Block
-from ..layers import Layers, shape_of
+from ..layers import Layers, Shape, shape_of
 from ..plan import TrainingPlan
 from ..repeat import apply_to_each
 from ..windows import Float32Array, TrainingWindows
@@ -105,7 +105,7 @@ def network(layers: Layers, params: Params, x: Any) -> Any:
     return layers.reshape(residual, shape)
 
 
-def hidden_samples(params: Params, shape: tuple[int, int]) -> Float32Array:
+def hidden_samples(params: Params, shape: Shape) -> Float32Array:
     """Return where each mask hides the samples of a period, with all their leads one after another.
 
     Returns

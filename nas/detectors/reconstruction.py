@@ -15,7 +15,7 @@ import numpy as np
 from export.score_rules import TablePart
 
 from ..blocks import Block, Style, encode, run_block, suggest_blocks, upsample
-from ..layers import Layers, shape_of
+from ..layers import Layers, Shape, shape_of
 
 LAST = "last_convolution"
 EMBEDDING_MAX = 64
@@ -81,7 +81,7 @@ class Coder:
             )
         return encode(layers, x, self.blocks, self.style)
 
-    def decode(self, layers: Layers, code: Any, shape: tuple[int, int]) -> Any:
+    def decode(self, layers: Layers, code: Any, shape: Shape) -> Any:
         """Return the window of `shape` (window_len, n_leads) rebuilt from the bottleneck.
 
         Strides that do not divide the window give some columns too many, which are cut off behind.
