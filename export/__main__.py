@@ -1,5 +1,6 @@
 """`python -m export`: bundles from training runs, the boards they run on, the signal chain."""
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -108,6 +109,41 @@ def chain(
     print(markdown_table(figures))
     if plot is not None:
         print(f"wrote {plot}")
+
+
+@app.command()
+def cost(
+    source: Annotated[Path, typer.Argument(help="Bundle, .tflite file, or .keras file.")],
+    board: Annotated[str, typer.Option(help="Board; `python -m export boards` lists them.")],
+    hop_s: Annotated[
+        float, typer.Option(min=0.01, help="Seconds between decisions; a bundle has its own.")
+    ] = 1.0,
+    classifier: Annotated[
+        bool, typer.Option("--classifier", help="The file is a classifier, not a filter.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what networks cost on a board: exact bytes, an estimate of instructions, by layer.
+
+    A .keras file need not be trained.
+
+    Examples
+    --------
+    python -m export cost build/hyp --board qemu-m4
+    python -m export cost model.keras --board qemu-m0 --json
+    """
+    from .cost import load_cost_model
+    from .cost_report import cost_lines, plan_source
+
+    model = load_cost_model(load_board(board))
+    planned = plan_source(source, hop_s, classifier)
+    found = model.cost(planned.gates, planned.classifier, planned.fs)
+    if model.stale is not None:
+        print(f"warning: {model.stale}", file=sys.stderr)
+    if as_json:
+        print_json({**found.to_json(), "stale": model.stale})
+        return
+    print("\n".join(cost_lines(found, model)))
 
 
 @app.command()

@@ -25,6 +25,7 @@ ALIGN = 16
 CONSTANT = 1 << 31
 """Flag of a tensor whose offset counts from the start of the blob."""
 CRC_START = 16
+WEIGHTED = frozenset({Op.CONV, Op.DEPTHWISE_CONV, Op.FULLY_CONNECTED})
 REJECT_NOTHING = 2**63 - 1
 """Threshold of a gate that has not been calibrated yet."""
 
@@ -137,28 +138,35 @@ class BlobHeader:
 
 
 class _Writer:
-    """Appends arrays behind the header, each at an aligned offset.
-
-    Equal bytes are stored once: a network that applies the same weights several times has them
-    several times in its .tflite.
-    """
+    """Appends arrays behind the header, each at an aligned offset."""
 
     def __init__(self, start: bytes = bytes(-(-HEADER_DTYPE.itemsize // ALIGN) * ALIGN)) -> None:
         self.data = bytearray(start)
         self._offsets: dict[bytes, int] = {}
 
     def add(self, array: npt.NDArray[np.generic]) -> int:
-        """Return the offset of `array`, appended unless there is its equal; 0 for an empty one."""
-        content = array.tobytes()
-        if not content:
+        """Append `array` and return its offset; nothing is appended for an empty one."""
+        if array.size == 0:
             return 0
+        offset = self.reserve(array.nbytes)
+        self.fill(offset, array.tobytes())
+        return offset
+
+    def add_once(self, array: npt.NDArray[np.int8]) -> int:
+        """Return the offset of `array`, appended unless there is its equal.
+
+        For the weights of convolutions and dense layers, and for constants: a network that applies
+        some of them several times has them several times in its .tflite. Other arrays, which may be
+        equal by chance, are not for this, or a blob's size would not follow from its network's
+        form.
+        """
+        content = array.tobytes()
         if content not in self._offsets:
-            self._offsets[content] = self.reserve(len(content))
-            self.fill(self._offsets[content], content)
+            self._offsets[content] = self.add(array)
         return self._offsets[content]
 
     def reserve(self, n_bytes: int) -> int:
-        """Append zeros, to be filled later, and return their offset; no array shares them."""
+        """Append zeros, to be filled later, and return their offset."""
         offset = len(self.data)
         self.data += bytes(-(-n_bytes // ALIGN) * ALIGN)
         return offset
@@ -197,7 +205,7 @@ def write_blob(
     tensors = np.array(
         [
             (
-                offset if t.data is None else CONSTANT | writer.add(t.data),
+                offset if t.data is None else CONSTANT | writer.add_once(t.data),
                 t.width,
                 t.channels,
                 t.zero_point,
@@ -247,7 +255,8 @@ def _add_layers(writer: _Writer, graph: Graph, scratch: tuple[int, ...]) -> int:
         for name in ("tile", "kernel", "stride", "dilation", "pad_left", "act_min", "act_max"):
             row[name] = getattr(layer, name)
         row["scratch"] = scratch_offset
-        row["weights"] = writer.add(_packed_weights(layer))
+        add = writer.add_once if layer.op in WEIGHTED else writer.add
+        row["weights"] = add(_packed_weights(layer))
         row["bias"] = writer.add(np.pad(layer.bias, (0, layer.bias.size % 2)).astype("<i4"))
         row["multipliers"] = writer.add(layer.multipliers.astype("<i4"))
         row["shifts"] = writer.add(layer.shifts)
@@ -336,7 +345,7 @@ def _score_constants(blob: bytes, header: np.void, n_outputs: int) -> tuple[int,
 def flip_weight_bit(blob: bytes, layer: int, bit: int = 0) -> bytes:
     """Return `blob`, sealed anew, with one bit of one weight of `layer` flipped.
 
-    The flip is in every layer that shares the weight: equal arrays are stored once. A check that
+    The flip is in every layer that shares the weight: equal weights are stored once. A check that
     cannot fail proves nothing: parity is shown to catch this.
     """
     offsets = read_header(blob).weights

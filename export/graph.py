@@ -10,7 +10,7 @@ from typing import Any
 import tflite
 from tflite import BuiltinOperator as Builtin
 
-from .layers import Graph, Int32Array, Layer, Op, Tensor
+from .layers import Graph, Int32Array, Layer, Op, Tensor, in_canonical_order
 from .operators import OPERATORS
 from .tflite_reader import TfliteReader
 
@@ -45,7 +45,7 @@ def _read(reader: TfliteReader) -> Graph:
     found = (_layer(reader, graph.Operators(i)) for i in range(graph.OperatorsLength()))
     layers = tuple(layer for layer in found if layer is not None)
     output = reader.tensor(graph.Outputs(0))
-    return Graph(tuple(reader.tensors), layers, network_input, output)
+    return in_canonical_order(Graph(tuple(reader.tensors), layers, network_input, output))
 
 
 def _layer(reader: TfliteReader, op: Any) -> Layer | None:

@@ -1,6 +1,6 @@
 """A network as the few layers the firmware runs."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 import numpy as np
@@ -146,6 +146,52 @@ class Graph:
         """Return the memory that layer `index` needs beside its tensors, over a whole window."""
         layer = self.layers[index]
         return layer.scratch_bytes(min(layer.tile, self.tensors[layer.output].width))
+
+
+def in_canonical_order(graph: Graph) -> Graph:
+    """Return the network in the one order that follows from how its layers hang together.
+
+    Depth first from the output, a layer's inputs from first to last; tensors are numbered as layers
+    touch them. Converters order layers by rules of their own, and the order decides the memory: so
+    a description of a network and the .tflite of it need the same bytes. What the output does not
+    depend on is left out.
+
+    Raises
+    ------
+    ValueError : a layer depends on its own output.
+    """
+    writers = {layer.output: layer for layer in graph.layers}
+    layers: dict[int, Layer] = {}  # by output, in order
+    waiting = [graph.output]
+    while waiting:
+        tensor = waiting[-1]
+        layer = writers.get(tensor)
+        missing = [i for i in layer.inputs if i in writers and i not in layers] if layer else []
+        if missing:
+            waiting.append(missing[0])
+            if len(waiting) > len(graph.layers):
+                raise ValueError(f"a network must have no cycle, tensor {tensor} lies on one")
+            continue
+        if layer:
+            layers[tensor] = layer
+        waiting.pop()
+    touched = [graph.input]
+    for layer in layers.values():
+        touched += [*layer.inputs, layer.output]
+    number = {tensor: new for new, tensor in enumerate(dict.fromkeys([*touched, graph.output]))}
+    return Graph(
+        tensors=tuple(graph.tensors[tensor] for tensor in number),
+        layers=tuple(
+            replace(
+                layer,
+                inputs=tuple(number[tensor] for tensor in layer.inputs),
+                output=number[layer.output],
+            )
+            for layer in layers.values()
+        ),
+        input=number[graph.input],
+        output=number[graph.output],
+    )
 
 
 def padded(terms: int) -> int:

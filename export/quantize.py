@@ -18,6 +18,7 @@ from .graph import Graph, read_graph
 from .quiet import quiet
 
 PARAMETERS_MAX = 512_000  # the customer's cap, on all gates together
+N_NOISE_WINDOWS = 10
 SCALE_TOLERANCE = 1e-5  # relative; the converter computes in float32
 
 Float32Array = npt.NDArray[np.float32]
@@ -71,10 +72,7 @@ def quantize(
     in_mv = np.float32(lsb_mv)
     ranges = np.concatenate([windows * in_mv, _full_range(windows, lsb_mv)])
     data = _convert(model, ranges)
-    try:
-        graph = read_graph(data)
-    except ValueError as error:
-        raise ValueError(f"{model_path} must fit the firmware: {error}") from error
+    graph = _graph(model_path, data)
     window = graph.tensors[graph.input]
     if window.zero_point != 0 or abs(window.scale / lsb_mv - 1) > SCALE_TOLERANCE:
         raise ValueError(
@@ -83,6 +81,28 @@ def quantize(
         )
     outputs = np.asarray(model.predict(held_back * in_mv, verbose=0), np.float32)
     return QuantizedModel(data, hashlib.sha256(data).hexdigest(), graph, outputs)
+
+
+def untrained_graph(model_path: Path, lsb_mv: float) -> Graph:
+    """Return a Keras model as the firmware would run it, with ranges taken from noise.
+
+    For what its shapes decide, such as its cost: it says nothing of what the network is worth.
+
+    Raises
+    ------
+    ValueError : the file is not a Keras model, or one the firmware cannot run.
+    """
+    model = _load(model_path)
+    shape = (N_NOISE_WINDOWS, *model.input_shape[1:])
+    noise = np.random.default_rng(0).integers(-128, 128, shape).astype(np.float32)
+    return _graph(model_path, _convert(model, noise * np.float32(lsb_mv)))
+
+
+def _graph(model_path: Path, data: bytes) -> Graph:
+    try:
+        return read_graph(data)
+    except ValueError as error:
+        raise ValueError(f"{model_path} must fit the firmware: {error}") from error
 
 
 def _load(path: Path) -> Any:

@@ -287,13 +287,18 @@ def _instructions(
     for layer in graph.layers:
         if layer.output not in strides:
             continue
-        n_columns = rows[layer.inputs[0]].columns // reach_of(layer).stride
+        n_columns = _source(layer, rows).columns // reach_of(layer).stride
         n_runs = hop_len // strides[layer.output] / n_columns
         column = layer.macs / graph.tensors[layer.output].width
         columns = n_columns * PAIR_COST + n_columns % 2 * (SINGLE_COST - PAIR_COST)
         n_tiles = -(-n_columns // rows[layer.output].tile)
         total += n_runs * (RUN_COST + n_tiles * TILE_COST + columns * column)
     return total
+
+
+def _source(layer: Layer, rows: Mapping[int, StreamTensor]) -> StreamTensor:
+    """Return what a layer waits for: its first input that moves; `bg_stream_source` in C."""
+    return next(rows[i] for i in layer.inputs if i in rows and rows[i].columns)
 
 
 def _delays(graph: Graph, beat: int) -> dict[int, int]:
@@ -362,7 +367,7 @@ def _tensor_block(
     kept = row.carry * tensor.channels
     stop = kept + row.columns * tensor.channels
     begin, end = first + 1, last + 1
-    if first < 0 or rows[graph.layers[first].inputs[0]].period < row.period:
+    if first < 0 or _source(graph.layers[first], rows).period < row.period:
         # It fills up over several frames or steps, and is empty again once its readers have run,
         # unless a layer behind them runs while it fills.
         begin = 0
@@ -388,6 +393,5 @@ def _scratch_block(graph: Graph, rows: Mapping[int, StreamTensor], index: int) -
     row = rows[layer.output]
     time, n_columns = _behind(graph) + index + 1, graph.tensors[layer.output].width
     if row.columns:
-        sources = [rows[i] for i in layer.inputs if i in rows]
-        time, n_columns = index + 1, sources[0].columns // reach_of(layer).stride
+        time, n_columns = index + 1, _source(layer, rows).columns // reach_of(layer).stride
     return (Piece(0, layer.scratch_bytes(min(row.tile, n_columns)), time, time),)

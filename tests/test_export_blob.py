@@ -296,10 +296,11 @@ def test_equal_weights_are_stored_once():
         np.frombuffer(b, blobs.LAYER_DTYPE, 2, np.frombuffer(b, blobs.HEADER_DTYPE, 1)[0]["layers"])
         for b in (shared, apart)
     ]
-    for name in ("weights", "bias", "multipliers"):
-        assert layers[0][name][0] == layers[0][name][1]
-        assert layers[1][name][0] != layers[1][name][1]
-    assert len(shared) == len(apart) - 64 - 16 - 16  # 4 x 16 weights, 3 biases, 3 multipliers
+    assert layers[0]["weights"][0] == layers[0]["weights"][1]
+    assert layers[1]["weights"][0] != layers[1]["weights"][1]
+    # Biases and multipliers may be equal by chance: the size must not depend on it.
+    assert layers[0]["bias"][0] != layers[0]["bias"][1]
+    assert len(shared) == len(apart) - 64  # 4 x 16 weights
 
 
 def test_shared_weights_give_what_two_networks_in_a_row_give():
@@ -310,18 +311,6 @@ def test_shared_weights_give_what_two_networks_in_a_row_give():
     outputs, _ = run_network(whole, Role.GATE, x)
     assert len(np.unique(outputs)) > 50
     np.testing.assert_array_equal(outputs, end)
-
-
-def test_tables_that_are_filled_later_are_never_shared():
-    """The layer table is zeros until all arrays have their place: as a bias may be."""
-    b = Builder(np.random.default_rng(0), 40, 1)
-    b.conv(0, 10, 3)
-    n_words = blobs.LAYER_DTYPE.itemsize // 4
-    layer = replace(b.layers[0], bias=np.zeros(n_words, np.int32))
-    graph = Graph(tuple(b.tensors), (layer,), 0, 1)
-    header = np.frombuffer(gate_blob(graph, 10), blobs.HEADER_DTYPE, 1)[0]
-    row = np.frombuffer(gate_blob(graph, 10), blobs.LAYER_DTYPE, 1, header["layers"])[0]
-    assert row["bias"] != header["layers"]
 
 
 def test_taps_equal_to_an_array_of_the_network_stay_the_last():

@@ -28,12 +28,14 @@ LINK_FLAGS = (
 )
 WRAPPED = ("-Wl,--wrap=bg_chain_push", "-Wl,--wrap=bg_chain_pop")  # ports/emulated/accounts.h
 MODELS = "models.o"
+MAIN = "main.o"  # of ports/emulated
 COMMON_PORT = FIRMWARE / "ports" / "emulated"
 OBJECTS = Path(__file__).parents[2] / "build" / "objects"
 
 FLASH_SECTIONS = (".text", ".ARM.exidx", ".models", ".data")
 RAM_SECTIONS = (".stack", ".data", ".arena", ".bss")
 LAYER_TICKS_BYTES = 8  # ports/emulated/accounts.h, one uint64 a layer
+LAYERS_MAX = 128  # BG_LAYERS_MAX
 REGION_BYTES = 1 << 26  # the linker places whatever the size: what fits is decided here
 
 
@@ -150,6 +152,36 @@ def build_image(
     return image
 
 
+def build_program(board: Board, program: Path, folder: Path, arena_bytes: int) -> Path:
+    """Link the runtime and the board's port with another `main` and return the image's path.
+
+    Parameters
+    ----------
+    board : what to build for; nothing is checked against its memory.
+    program : the C file with `main`, in place of the simulator's.
+    folder : for the image and its inputs; must exist.
+    arena_bytes : RAM to reserve for it between `arena` and `arena_end`.
+
+    Raises
+    ------
+    ValueError : no toolchain, or the compiler refuses.
+    """
+    require_toolchain()
+    objects, names = compile_objects(board)
+    elf, main = folder / "program.elf", folder / "program.o"
+    _run([*_compile_command(board), "-c", str(program), "-o", str(main)], board)
+    (folder / "memory.ld").write_text(_memory(board))
+    reserved = {
+        "RAM_BYTES": board.ram_bytes,
+        "ARENA_BYTES": arena_bytes,
+        "STACK_BYTES": board.stack_bytes,
+        "LAYER_TICKS_BYTES": LAYERS_MAX * LAYER_TICKS_BYTES,
+    }
+    linked = [main, *(objects / name for name in names if name.name != MAIN)]
+    _run(_link_command(board, folder, reserved, elf, linked), board)
+    return elf
+
+
 def _check_budget(board: Board, flash: dict[str, int], ram: dict[str, int], exact: bool) -> None:
     if sum(flash.values()) > board.flash_bytes:
         raise OverBudget(board, "flash", board.flash_bytes, flash, exact)
@@ -166,16 +198,8 @@ def compile_objects(board: Board) -> tuple[Path, list[Path]]:
     -------
     objects, names : their folder and their paths in it, which are those of the sources.
     """
-    port = FIRMWARE / "ports" / board.port
-    sources = [*firmware_sources(), *sorted(COMMON_PORT.glob("*.c")), *sorted(port.glob("*.c"))]
-    command = [
-        *(COMPILER, *board.compiler_flags, *FLAGS, *WARNINGS),
-        *(f"-I{FIRMWARE}", f"-I{COMMON_PORT}", f"-DBG_COUNTER_ADDRESS={board.counter_address:#x}U"),
-    ]
-    digest = hashlib.sha256(" ".join([*command, SMALL]).encode())
-    for path in [*sources, *sorted(FIRMWARE.rglob("*.h"))]:
-        digest.update(path.read_bytes())
-    kept = OBJECTS / f"{board.name}-{digest.hexdigest()[:16]}"
+    command, sources = _compile_command(board), _sources(board)
+    kept = OBJECTS / f"{board.name}-{objects_sha256(board)[:16]}"
     names = [path.relative_to(FIRMWARE).with_suffix(".o") for path in sources]
     if not kept.exists():
         OBJECTS.mkdir(parents=True, exist_ok=True)
@@ -187,6 +211,28 @@ def compile_objects(board: Board) -> tuple[Path, list[Path]]:
                 if not kept.exists():
                     raise
     return kept, names
+
+
+def objects_sha256(board: Board) -> str:
+    """Return the hash of everything that decides what is compiled for a board, networks aside."""
+    digest = hashlib.sha256(" ".join([*_flags(board), SMALL]).encode())
+    for path in [*_sources(board), *sorted(FIRMWARE.rglob("*.h"))]:
+        digest.update(path.relative_to(FIRMWARE).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _sources(board: Board) -> list[Path]:
+    port = FIRMWARE / "ports" / board.port
+    return [*firmware_sources(), *sorted(COMMON_PORT.glob("*.c")), *sorted(port.glob("*.c"))]
+
+
+def _compile_command(board: Board) -> list[str]:
+    return [COMPILER, *_flags(board), f"-I{FIRMWARE}", f"-I{COMMON_PORT}"]
+
+
+def _flags(board: Board) -> list[str]:
+    counter = f"-DBG_COUNTER_ADDRESS={board.counter_address:#x}U"
+    return [*board.compiler_flags, *FLAGS, *WARNINGS, counter]
 
 
 def _is_hot(source: Path) -> bool:
@@ -217,19 +263,25 @@ def _link(
         [*compiler, f"-Wa,-I{folder}", "-c", source, "-o", str(models)],
         board,
     )
-    command = [
-        *(*compiler, *LINK_FLAGS, *WRAPPED, f"-L{folder}", f"-Wl,-Map={linker_map}"),
-        *(f"-Wl,--defsym={name}={n_bytes}" for name, n_bytes in reserved.items()),
-        *(f"-T{COMMON_PORT / 'sections.ld'}", "-o", str(elf)),
-        *map(str, [*(objects / name for name in names), models]),
-    ]
-    _run(command, board)
+    linked = [*(objects / name for name in names), models]
+    command = _link_command(board, folder, reserved, elf, linked)
+    _run([*command, f"-Wl,-Map={linker_map}"], board)
     listing = _run([SIZE, "-A", str(elf)], board)
     rows = (line.split() for line in listing.splitlines())
     sizes = {row[0]: int(row[1]) for row in rows if len(row) == 3 and row[0].startswith(".")}
     wanted = dict.fromkeys((*FLASH_SECTIONS, *RAM_SECTIONS))
     pieces = tuple(read_linker_map(linker_map, objects, wanted))
     return FirmwareImage(elf, pieces, {name: sizes.get(name, 0) for name in wanted})
+
+
+def _link_command(
+    board: Board, folder: Path, reserved: dict[str, int], elf: Path, linked: Sequence[Path]
+) -> list[str]:
+    return [
+        *(COMPILER, *board.compiler_flags, *LINK_FLAGS, *WRAPPED, f"-L{folder}"),
+        *(f"-Wl,--defsym={name}={n_bytes}" for name, n_bytes in reserved.items()),
+        *(f"-T{COMMON_PORT / 'sections.ld'}", "-o", str(elf), *map(str, linked)),
+    ]
 
 
 def _run(command: Sequence[str], board: Board) -> str:
