@@ -83,6 +83,7 @@ class DescribedLayers:
         dilation: int = 1,
         padding: str = "same",
         use_bias: bool = True,
+        name: str | None = None,
     ) -> Callable[[Described], Described]:
         """Return DEPTHWISE_CONV."""
 

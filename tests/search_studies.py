@@ -24,7 +24,7 @@ from nas.search.worker import Assignment, Worker
 SETTINGS = SweepSettings(
     data=DataSettings("synthetic", None, ("I",), "HYP"),
     gates=(Gate("filter", ("deep_svdd",), ("MI", "noise")),),
-    costs=("parameters",),
+    costs=("flash_bytes",),
     sampler="random",
 )
 

@@ -78,7 +78,7 @@ def test_a_study_in_a_database_goes_on_from_another_folder(sweep, url, tmp_path)
     with opened(elsewhere.place) as storage:
         study, settings = load_study(elsewhere.place, storage)
         assert settings == SETTINGS
-        assert study.metric_names == ["auroc", "parameters"]
+        assert study.metric_names == ["auroc", "flash_bytes"]
 
 
 def test_a_worker_of_another_machine_that_gives_no_sign_of_life_is_dead(sweep):

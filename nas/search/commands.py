@@ -26,7 +26,7 @@ from ..training_data import describe_data
 from .costs import REFERENCES
 from .driver import Budget
 from .front import front_of
-from .settings import NOISE, SAMPLERS, Gate, SweepSettings
+from .settings import BOARD, NOISE, SAMPLERS, Gate, SweepSettings
 from .storage import HEARTBEAT_S, StudyPlace, load_study, opened
 from .sweep import Sweep, local_pool
 from .table import print_front
@@ -67,7 +67,7 @@ ObjectivesOption = Annotated[
     ),
 ]
 BoardOption = Annotated[
-    str | None, typer.Option(help="Board whose flash and RAM bound the search; default none.")
+    str, typer.Option(help="Board whose costs count, and whose flash, RAM and clock are the bound.")
 ]
 SamplerOption = Annotated[str, typer.Option(help=f"Who draws: {', '.join(SAMPLERS)}.")]
 SweepSeedOption = Annotated[int, typer.Option(help="Of the sampler and of every training.")]
@@ -102,7 +102,7 @@ def sweep(
     surrogates: SurrogatesOption = None,
     noise_data: NoiseOption = None,
     objectives: ObjectivesOption = None,
-    board: BoardOption = None,
+    board: BoardOption = BOARD,
     sampler: SamplerOption = SAMPLERS[0],
     seed: SweepSeedOption = 0,
     mmacs_max: MacsOption = 10.0,

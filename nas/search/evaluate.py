@@ -22,7 +22,7 @@ from ..candidate import Candidate, suggest_candidate
 from ..checkpoint import Checkpoint
 from ..detectors.detector import Scoring, build_detector, outputs_of
 from ..windows import TrainingWindows
-from .costs import costs_of, input_shape
+from .costs import costs_of, input_shape, score_form
 from .rungs import COSTS, RUNGS, Standing, standings
 from .settings import Gate, SweepSettings
 from .windows import SweepWindows
@@ -184,6 +184,8 @@ def fit(candidate: Candidate, windows: TrainingWindows, settings: SweepSettings)
     model = build_detector(candidate.module, candidate.params, input_shape(candidate, settings))
     trainer = Trainer(candidate.plan, settings.seed, len(windows), NotKept(Path(), {}))
     scoring = candidate.module.fit(candidate.params, model, windows, trainer)
+    n_parts = len(scoring.constants.get("parts", (None,)))
+    assert (scoring.rule, n_parts) == score_form(candidate, len(windows.classes))
     return Fitted(model, scoring)
 
 

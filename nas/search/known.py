@@ -13,7 +13,7 @@ from optuna.distributions import (
 )
 
 from ..candidate import default_candidate
-from .costs import costs_of
+from .costs import input_shape
 from .evaluate import suggest
 from .ledger import SOURCE
 from .settings import Gate, SweepSettings
@@ -49,7 +49,7 @@ def _nearest_draws(name: str, gate: Gate, settings: SweepSettings) -> dict[str, 
     where none of them gives the candidate, those count whose network is nearest to it in size.
     """
     wanted = default_candidate(name)
-    size = costs_of([wanted], settings).n_parameters
+    size = wanted.count(input_shape(wanted, settings)).n_parameters
     known = {"detector": name, **dict(_leaves(wanted))}
     best: tuple[float, dict[str, Any]] = (float("inf"), {})
     tried: list[int] = []
@@ -58,7 +58,7 @@ def _nearest_draws(name: str, gate: Gate, settings: SweepSettings) -> dict[str, 
         drawn = suggest(seeking, gate, settings)
         if drawn == wanted:
             return seeking.params
-        off = abs(costs_of([drawn], settings).n_parameters - size)
+        off = abs(drawn.count(input_shape(drawn, settings)).n_parameters - size)
         best = min(best, (off, seeking.params), key=lambda found: found[0])
         tried = seeking.next_try()
         if not tried:

@@ -16,6 +16,7 @@ from ..detectors import DETECTORS
 SAMPLERS = ("tpe", "nsga2", "random")
 NOISE = "noise"
 AUROC = "auroc"
+BOARD = "qemu-m4"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class SweepSettings:
     data : the recordings; what the surrogates leave out is left out of training too.
     gates : one, or two that share the cap on parameters.
     costs : figures of `nas.search.costs` to make small, beside the AUROC that is to be large.
-    board : whose flash and RAM bound what is searched; None for no bound.
+    board : whose costs count, and whose flash, RAM and clock bound what is searched.
     sampler : one of `SAMPLERS`; seed : of the sampler and of every training.
     macs_max : multiply-accumulates of a window, all gates together, above which nothing is trained.
     windows_max : training windows of 10 s of a whole fit; more are left out.
@@ -93,7 +94,7 @@ class SweepSettings:
     data: DataSettings
     gates: tuple[Gate, ...]
     costs: tuple[str, ...]
-    board: str | None = None
+    board: str = BOARD
     sampler: str = "tpe"
     seed: int = 0
     macs_max: int = 10_000_000
@@ -123,8 +124,7 @@ class SweepSettings:
         ascending = tuple(sorted(set(self.rungs))) == self.rungs
         if not (self.rungs and ascending and self.rungs[0] > 0 and self.rungs[-1] == 1):
             raise ValueError(f"rungs must ascend from above 0 to 1, got {self.rungs}")
-        if self.board is not None:
-            load_board(self.board)
+        load_board(self.board)
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
@@ -141,6 +141,11 @@ class SweepSettings:
     def surrogate_classes(self) -> tuple[str, ...]:
         """Those surrogates that are a superclass: none or one."""
         return tuple(s for s in self.surrogates if s != NOISE)
+
+    @property
+    def trained_classes(self) -> tuple[str, ...]:
+        """The superclasses that a trial is trained on."""
+        return tuple(c for c in self.data.classes if c not in self.surrogate_classes)
 
     @property
     def parameters_max(self) -> int:

@@ -171,8 +171,7 @@ def open_windows(folder: Path, settings: SweepSettings, protocol: LeaveOneOut) -
             (target / ABOUT).unlink(missing_ok=True)
             _write(target, settings, protocol)
             (target / ABOUT).write_text(json.dumps(about, indent=2) + "\n")
-    classes = tuple(c for c in settings.data.classes if c not in settings.surrogate_classes)
-    return SweepWindows(target, classes, settings.data.lsb_mv)
+    return SweepWindows(target, settings.trained_classes, settings.data.lsb_mv)
 
 
 def needs_twins(settings: SweepSettings) -> bool:
@@ -206,7 +205,7 @@ def _write(target: Path, settings: SweepSettings, protocol: LeaveOneOut) -> None
     train = familiar_windows(protocol, data, "train")
     chosen = _shuffled(train, settings.seed)[: settings.windows_max]
     _save(target / "train.npy", train.x[chosen])
-    columns = [SUPERCLASSES.index(name) for name in data.classes if name != protocol.surrogate]
+    columns = [SUPERCLASSES.index(name) for name in settings.trained_classes]
     _save(target / "train-labels.npy", train.labels[chosen][:, columns])
     if needs_twins(settings):
         for seed in range(N_TWINS):
