@@ -23,7 +23,8 @@ import numpy.typing as npt
 from datasets import SUPERCLASSES, EcgRecord, LeaveOneOut, WindowBatch
 from datasets.faults import FaultSettings, add_fault
 from datasets.locks import locked
-from datasets.noise import NoiseSource, SyntheticNoise
+from datasets.noise import RECORDINGS, NoiseSource, SyntheticNoise
+from datasets.nstdb import noise_recordings
 from datasets.progress import progress
 from datasets.records import BoolArray, Int8Array
 from export.chain_windows import windows_of
@@ -38,7 +39,6 @@ from .settings import NOISE, SweepSettings
 WINDOW_S = max(WINDOWS_S)
 FOLDER, ABOUT = "windows", "windows.json"
 FORMAT = 1
-NOISE_KINDS = ("baseline_wander", "muscle", "electrode_motion")
 SNR_DB = (6.0, 0.0, -6.0)
 LEARN_FAULTS = ("quality",)
 """Families that ask for the faulty twins of the windows."""
@@ -187,7 +187,7 @@ def _about(settings: SweepSettings) -> dict[str, Any]:
         "surrogates": settings.surrogates,
         "twins": N_TWINS if needs_twins(settings) else 0,
         "windows_max": settings.windows_max,
-        "noise": settings.to_json()["noise"],
+        "noise": (settings.to_json()["noise"], *noise_kinds(settings)),
         "seed": settings.seed,
     }
     return json.loads(json.dumps(about))  # type: ignore[no-any-return]
@@ -231,18 +231,37 @@ def _noisy(protocol: LeaveOneOut, settings: SweepSettings, data: DataSettings) -
     source: NoiseSource = SyntheticNoise()
     if settings.noise_data is not None:
         source = protocol.noise("validation", Path(settings.noise_data))
+    kinds = noise_kinds(settings)
     records = protocol.records("validation", data.leads)
     noisy = []
     with progress("Adding noise", total=len(records)) as advance:
         for record in records:
-            noisy.append(_with_noise(record, source, settings.seed))
+            noisy.append(_with_noise(record, source, kinds, settings.seed))
             advance()
     return windows_of(noisy, data.chain, data.window_len, data.hop_len)
 
 
-def _with_noise(record: EcgRecord, source: NoiseSource, seed: int) -> EcgRecord:
+def noise_kinds(settings: SweepSettings) -> tuple[str, ...]:
+    """Return the kinds of noise there are: all, or those that the folder has recordings of.
+
+    Raises
+    ------
+    ValueError : it has none.
+    """
+    if settings.noise_data is None:
+        return tuple(RECORDINGS)
+    there = noise_recordings(Path(settings.noise_data))
+    kinds = tuple(kind for kind, recording in RECORDINGS.items() if recording in there)
+    if not kinds:
+        raise ValueError(f"{settings.noise_data} must hold one of {', '.join(RECORDINGS.values())}")
+    return kinds
+
+
+def _with_noise(
+    record: EcgRecord, source: NoiseSource, kinds: tuple[str, ...], seed: int
+) -> EcgRecord:
     rng = np.random.default_rng([seed, *record.record_id.encode()])
-    kind, snr_db = rng.choice(NOISE_KINDS), float(rng.choice(SNR_DB))
+    kind, snr_db = rng.choice(kinds), float(rng.choice(SNR_DB))
     options = FaultSettings.of(record, "percentiles", snr_db=snr_db, noise=source)
     return add_fault(record, str(kind), rng, options)
 
