@@ -143,4 +143,4 @@ def test_a_network_of_one_backend_gives_the_same_on_the_other(name, by_backend, 
     loaded = np.load(by_backend[there] / f"{name}.theirs.npy")
     scale = np.abs(made).max()
     assert scale > 0
-    np.testing.assert_allclose(loaded, made, atol=1e-5 * scale)
+    np.testing.assert_allclose(loaded, made, atol=1e-4 * scale)

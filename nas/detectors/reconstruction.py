@@ -14,7 +14,16 @@ import numpy as np
 
 from export.score_rules import TablePart
 
-from ..blocks import Block, Style, encode, run_block, suggest_blocks, upsample
+from ..blocks import (
+    Block,
+    Style,
+    check_strides,
+    encode,
+    fitting,
+    run_block,
+    suggest_blocks,
+    upsample,
+)
 from ..layers import Layers, Shape, shape_of
 
 LAST = "last_convolution"
@@ -56,7 +65,7 @@ class Coder:
         for name in ("embedding", "decoder_kernel"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        assert self.style
+        Style(self.activation)  # refuses an unknown one
 
     @property
     def style(self) -> Style:
@@ -75,10 +84,7 @@ class Coder:
         ------
         ValueError : the window is shorter than what one vector of the bottleneck stands for.
         """
-        if shape_of(x)[0] < self.stride:
-            raise ValueError(
-                f"the encoder strides by {self.stride} samples, the window has {shape_of(x)[0]}"
-            )
+        check_strides(self.blocks, shape_of(x)[0])
         return encode(layers, x, self.blocks, self.style)
 
     def decode(self, layers: Layers, code: Any, shape: Shape) -> Any:
@@ -120,18 +126,16 @@ def start_at_zero(model: Any) -> None:
     last.set_weights([np.zeros_like(weights) for weights in last.get_weights()])
 
 
-def suggest_coder(
-    trial: Any, input_shape: tuple[int, int], depth: tuple[int, int] = (2, 4)
-) -> Coder:
+def suggest_coder(trial: Any, input_shape: tuple[int, int]) -> Coder:
     """Draw a coder whose strides fit the window and whose bottleneck is narrow.
 
     The first block strides, and no kernel is shorter than its stride, so that no sample is skipped.
     """
     window_len, n_leads = input_shape
-    first, *rest = suggest_blocks(trial, depth, (8, 16, 24, 32, 48, 64), strides=(1, 2, 5))
+    first, *rest = suggest_blocks(trial, (2, 4), (8, 16, 24, 32, 48, 64), strides=(1, 2, 5))
     if first.stride == 1:
         first = replace(first, stride=trial.suggest_categorical("first_stride", (2, 4)), dilation=1)
-    blocks = fitted_blocks(tuple(_covering(block) for block in (first, *rest)), window_len)
+    blocks = fitting(tuple(_covering(block) for block in (first, *rest)), window_len)
     n_samples = math.prod(block.stride for block in blocks) * n_leads
     compression = trial.suggest_categorical("compression", (4, 8, 16, 32, 64))
     return Coder(
@@ -145,16 +149,6 @@ def suggest_coder(
 
 def _covering(block: Block) -> Block:
     return replace(block, kernel=max(block.kernel, block.stride))
-
-
-def fitted_blocks(blocks: tuple[Block, ...], window_len: int) -> tuple[Block, ...]:
-    """Return the leading blocks that together stride by no more than the window."""
-    stride = 1
-    for i, block in enumerate(blocks):
-        stride *= block.stride
-        if stride > window_len:
-            return blocks[:i]
-    return blocks
 
 
 def check_error(error: str) -> None:
