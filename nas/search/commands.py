@@ -23,10 +23,9 @@ from ..options import (
     RehearsalOption,
 )
 from ..training_data import describe_data
-from .costs import REFERENCES
 from .driver import Budget
 from .front import front_of
-from .settings import BOARD, NOISE, SAMPLERS, Gate, SweepSettings
+from .settings import BOARD, COSTS, NOISE, SAMPLERS, Gate, SweepSettings
 from .storage import HEARTBEAT_S, StudyPlace, load_study, opened
 from .sweep import Sweep, local_pool
 from .table import print_front
@@ -62,9 +61,7 @@ NoiseOption = Annotated[
 ]
 ObjectivesOption = Annotated[
     str | None,
-    typer.Option(
-        help=f"Costs to make small beside the AUROC: {', '.join(REFERENCES)}; default all."
-    ),
+    typer.Option(help=f"Costs to make small beside the AUROC: {', '.join(COSTS)}; default all."),
 ]
 BoardOption = Annotated[
     str, typer.Option(help="Board whose costs count, and whose flash, RAM and clock are the bound.")
@@ -133,7 +130,7 @@ def sweep(
     settings = SweepSettings(
         data=describe_data(protocol, data, split_names(leads), fs_target, highpass_hz, mains),
         gates=gates,
-        costs=tuple(REFERENCES) if objectives is None else split_names(objectives),
+        costs=COSTS if objectives is None else split_names(objectives),
         board=board,
         sampler=sampler,
         seed=seed,

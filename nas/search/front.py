@@ -9,11 +9,15 @@ import numpy.typing as npt
 import optuna
 from optuna.trial import FrozenTrial
 
+from export.training_run import DataSettings
+
+from ..candidate import Candidate
 from .costs import REFERENCES
 from .evaluate import AUROCS, CANDIDATES
 from .ledger import SOURCE, Outcome, outcome_of, settled, tally
 from .rungs import COSTS
 from .settings import SweepSettings
+from .storage import StudyPlace, load_study, opened
 
 FloatArray = npt.NDArray[np.float64]
 CHANCE = 0.5
@@ -76,6 +80,36 @@ def front_of(study: optuna.Study, settings: SweepSettings) -> Front:
     values = losses(done, study)
     kept = [trial for trial, on_front in zip(done, non_dominated(values), strict=True) if on_front]
     return Front(study, settings, tuple(sorted(kept, key=lambda t: (-t.values[0], t.number))))
+
+
+def chosen_candidate(
+    place: StudyPlace, trial: str, gate: str | None
+) -> tuple[Candidate, DataSettings]:
+    """Return a candidate of a study, and the recordings it was searched on.
+
+    Parameters
+    ----------
+    trial : "best" is the winner, else a number; gate : of a pair, None where there is one.
+
+    Raises
+    ------
+    ValueError : there is no such trial, or it was not fitted on all windows; or no such gate.
+    OSError : there is no such study.
+    """
+    with opened(place) as storage:
+        front = front_of(*load_study(place, storage))
+        trials = front.study.get_trials(deepcopy=False)
+    done = {str(t.number): t for t in trials if outcome_of(t) == Outcome.DONE}
+    chosen = front.winner if trial == "best" else done.get(trial)
+    if chosen is None:
+        raise ValueError(
+            f"trial must be best or the number of one fitted on all windows of {place}, got {trial}"
+        )
+    candidates = chosen.user_attrs[CANDIDATES]
+    name = next(iter(candidates)) if gate is None and len(candidates) == 1 else gate
+    if name not in candidates:
+        raise ValueError(f"gate must be one of {', '.join(candidates)}, got {gate or 'none'}")
+    return Candidate.from_json(candidates[name]), front.settings.data
 
 
 def losses(trials: Sequence[FrozenTrial], study: optuna.Study) -> FloatArray:

@@ -13,18 +13,13 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from ..backend import ONE_THREAD
 from .owners import Owner
 from .pool import Began, Broken, Died, Ended, Event
 from .worker import STORAGE_ERRORS, Assignment, Worker
 
-ONE_THREAD = {
-    "OMP_NUM_THREADS": "1",
-    "TF_NUM_INTRAOP_THREADS": "1",
-    "TF_NUM_INTEROP_THREADS": "1",
-    "NPROC": "1",  # what XLA makes its thread pool of
-}
 SHARED_GPU = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3"}
+"""JAX's first process on a GPU takes most of its memory otherwise."""
 READY, BEGAN, ENDED, BROKEN = range(4)
 STOP_S = 5.0
 
@@ -120,7 +115,7 @@ class LocalPool:
             name=f"worker-{number}",
             daemon=True,
         )
-        with _environment({**QUIET, **ONE_THREAD, **SHARED_GPU}):
+        with _environment({**ONE_THREAD, **SHARED_GPU}):
             process.start()
         theirs.close()
         self._n_started += 1

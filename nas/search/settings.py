@@ -14,6 +14,7 @@ from export.training_run import DataSettings
 from ..detectors import DETECTORS
 
 SAMPLERS = ("tpe", "nsga2", "random")
+COSTS = ("flash_bytes", "instructions_per_second", "arena_bytes")
 NOISE = "noise"
 AUROC = "auroc"
 BOARD = "qemu-m4"
@@ -77,7 +78,7 @@ class SweepSettings:
     ----------
     data : the recordings; what the surrogates leave out is left out of training too.
     gates : one, or two that share the cap on parameters.
-    costs : figures of `nas.search.costs` to make small, beside the AUROC that is to be large.
+    costs : of `COSTS`, to make small, beside the AUROC that is to be large.
     board : whose costs count, and whose flash, RAM and clock bound what is searched.
     sampler : one of `SAMPLERS`; seed : of the sampler and of every training.
     macs_max : multiply-accumulates of a window, all gates together, above which nothing is trained.
@@ -104,6 +105,7 @@ class SweepSettings:
 
     def __post_init__(self) -> None:
         """Check what the docstring says."""
+        _check("costs", self.costs, COSTS)
         _check("sampler", (self.sampler,), SAMPLERS)
         if len({gate.name for gate in self.gates}) < len(self.gates) or not self.gates:
             raise ValueError(f"gates must be one or more, each of its own name, got {self.gates}")

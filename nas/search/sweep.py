@@ -10,6 +10,7 @@ from optuna.storages import BaseStorage
 
 from datasets import LeaveOneOut
 
+from ..backend import load_keras
 from .driver import Budget, Driver
 from .evaluate import Evaluation
 from .front import front_of
@@ -65,7 +66,7 @@ class Sweep:
         study = open_study(self.place, self.settings, storage)
         windows = open_windows(self.place.folder, self.settings, protocol)
         self._seed_study(study)
-        make = partial(_evaluation, self.settings, windows)
+        make = partial(make_evaluation, self.settings, windows)
         pool = make_pool(Assignment(self.place, self.settings, make), (len(study.trials),))
         ledger = Ledger(study, storage, self.place)
         with View(study, self.settings, self.budget, self.n_workers) as view:
@@ -87,7 +88,7 @@ def local_pool(folder: Path, n_workers: int) -> MakePool:
     return lambda assignment, key: LocalPool(assignment, n_workers, folder / LOGS, key)
 
 
-def _evaluation(settings: SweepSettings, windows: SweepWindows) -> Evaluate:
-    import keras  # noqa: F401  # once a process, before its first trial
-
+def make_evaluation(settings: SweepSettings, windows: SweepWindows) -> Evaluate:
+    """Return what evaluates trials; called once in every worker, which then has Keras."""
+    load_keras()
     return Evaluation(settings, windows)
