@@ -23,7 +23,7 @@ from ..checkpoint import Checkpoint
 from ..detectors.detector import Scoring, build_detector, outputs_of
 from ..windows import TrainingWindows
 from .costs import costs_of, input_shape, score_form
-from .rungs import COSTS, RUNGS, Standing, standings
+from .rungs import FIGURES, RUNGS, Standing, standings
 from .settings import Gate, SweepSettings
 from .windows import SweepWindows
 from .worker import Stopped
@@ -89,7 +89,7 @@ class Evaluation:
         candidates = {gate.name: suggest(trial, gate, self.settings) for gate in gates}
         costs = costs_of(list(candidates.values()), self.settings)
         trial.set_user_attr(CANDIDATES, {n: c.to_json() for n, c in candidates.items()})
-        trial.set_user_attr(COSTS, costs.figures)
+        trial.set_user_attr(FIGURES, costs.figures)
         for name, excess in costs.excess.items():
             trial.set_constraint(name, excess)
         figures = tuple(costs.figures[name] for name in self.settings.costs)

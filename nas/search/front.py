@@ -15,7 +15,7 @@ from ..candidate import Candidate
 from .costs import REFERENCES
 from .evaluate import AUROCS, CANDIDATES
 from .ledger import SOURCE, Outcome, outcome_of, settled, tally
-from .rungs import COSTS
+from .rungs import FIGURES
 from .settings import SweepSettings
 from .storage import StudyPlace, load_study, opened
 
@@ -183,7 +183,7 @@ def _described(trial: FrozenTrial, settings: SweepSettings) -> dict[str, Any]:
     return {
         "trial": trial.number,
         **dict(zip(names, trial.values, strict=True)),
-        "costs": trial.user_attrs[COSTS],
+        "costs": trial.user_attrs[FIGURES],
         "aurocs": trial.user_attrs[AUROCS][-1],
         "candidates": trial.user_attrs[CANDIDATES],
         "source": trial.user_attrs.get(SOURCE),

@@ -16,7 +16,7 @@ import numpy as np
 from optuna.trial import FrozenTrial
 
 PEERS_MIN = 5
-RUNGS, COSTS = "rungs", "costs"
+RUNGS, FIGURES = "rungs", "costs"
 """User attributes: AUROC at every rung so far; figures by name."""
 
 
@@ -61,7 +61,7 @@ def standings(
     return [
         Standing(
             trial.user_attrs[RUNGS][rung],
-            tuple(trial.user_attrs[COSTS][name] for name in costs),
+            tuple(trial.user_attrs[FIGURES][name] for name in costs),
         )
         for trial in trials
         if trial.number != but and len(trial.user_attrs.get(RUNGS, ())) > rung
