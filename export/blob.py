@@ -115,10 +115,10 @@ class Score:
 class BlobHeader:
     """What a blob says of itself.
 
-    `weights` has the offset of each layer's, 0 where it has none; `chain` the bytes of the C
-    structure and of its taps; `samples_per_hop` counts whole frames of the sensor;
-    `score_constants` the int32 values, none for a classifier. `stream_bytes` and `stream_step`
-    are 0 where the network runs on whole windows.
+    `operators` has each layer's, `weights` the offset of its weights, 0 where it has none; `chain`
+    the bytes of the C structure and of its taps; `samples_per_hop` counts whole frames of the
+    sensor; `score_constants` the int32 values, none for a classifier. `stream_bytes` and
+    `stream_step` are 0 where the network runs on whole windows.
     """
 
     source_sha256: str
@@ -132,6 +132,7 @@ class BlobHeader:
     stream_step: int
     n_layers: int
     n_outputs: int
+    operators: tuple[Op, ...]
     weights: tuple[int, ...]
     chain: bytes
     score_constants: tuple[int, ...]
@@ -327,6 +328,7 @@ def read_header(blob: bytes) -> BlobHeader:
         stream_step=int(header["stream_step"]),
         n_layers=len(layers),
         n_outputs=n_outputs,
+        operators=tuple(Op(int(layer["op"])) for layer in layers),
         weights=tuple(int(layer["weights"]) for layer in layers),
         chain=chain.tobytes() + taps.tobytes(),
         score_constants=_score_constants(blob, header, n_outputs),

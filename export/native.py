@@ -61,6 +61,7 @@ STATUS_TEXT = {
     19: "has a streaming form that contradicts its network",
     20: "decides a golden window otherwise than recorded",
     21: "is of the other byte order, big-endian",
+    22: "needs an operator that was left out of this image: link all of them",
 }
 """One sentence a code of `bg_status`."""
 

@@ -298,6 +298,13 @@ def profile(
     out: Annotated[Path, typer.Option(help="Folder for profile.html and profile.json.")],
     board: BoardOption = BOARD,
     filter_only: FilterOnlyOption = False,
+    all_operators: Annotated[
+        bool,
+        typer.Option(
+            "--all-operators",
+            help="Link every operator, as for an image that takes other networks later.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Count what a bundle costs on a board: instructions by layer and function, flash, RAM, stack.
@@ -315,7 +322,9 @@ def profile(
     from .profile import measure_profile
     from .profile_page import profile_tables, write_profile
 
-    measured = measure_profile(load_bundle(bundle), load_board(board), not filter_only)
+    measured = measure_profile(
+        load_bundle(bundle), load_board(board), not filter_only, all_operators
+    )
     page = write_profile(measured, out)
     if as_json:
         print_json({"page": str(page), **measured.to_json()})

@@ -162,7 +162,9 @@ class Profile:
         }
 
 
-def measure_profile(bundle: Bundle, board: Board, with_classifier: bool = True) -> Profile:
+def measure_profile(
+    bundle: Bundle, board: Board, with_classifier: bool = True, all_operators: bool = False
+) -> Profile:
     """Run a bundle on an emulated board and return what it cost.
 
     Parameters
@@ -170,6 +172,7 @@ def measure_profile(bundle: Bundle, board: Board, with_classifier: bool = True) 
     bundle : what to run; its golden windows are the signal.
     board : what to emulate.
     with_classifier : False builds and runs the filter alone.
+    all_operators : True links those too that the bundle does not use.
 
     Raises
     ------
@@ -180,7 +183,13 @@ def measure_profile(bundle: Bundle, board: Board, with_classifier: bool = True) 
     plugin = count_instructions if plugins_supported() else None
 
     def open_engine() -> QemuEngine:
-        return QemuEngine(bundle, with_classifier=with_classifier, board=board, plugin=plugin)
+        return QemuEngine(
+            bundle,
+            with_classifier=with_classifier,
+            board=board,
+            plugin=plugin,
+            all_operators=all_operators,
+        )
 
     with open_engine() as engine:
         played = _play(engine, *signal)

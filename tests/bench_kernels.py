@@ -64,6 +64,39 @@ def convolution(c_in, c_out, width, kernel, stride, target):
     return Benchmark(name, data, target, slice(index, index + 1))
 
 
+def depthwise(channels, width, kernel, target):
+    """One depthwise convolution with ReLU, behind a convolution that makes its channels."""
+    rng = np.random.default_rng(0)
+    writer = TfliteWriter()
+    first = writer.activation((1, 1, width, LEADS_MAX), 0.05, 0)
+    source, _ = _conv(writer, first, LEADS_MAX, channels, width, 1, 1, rng)
+    scales = np.full(channels, 0.01)
+    weights = rng.integers(-127, 128, (1, 1, kernel, channels), dtype=np.int8)
+    k = writer.constant(weights, scales, 3)
+    b = writer.constant(np.zeros(channels, np.int32), scales * 0.5)
+    out = writer.activation((1, 1, width, channels), 5.0, -128)
+    options = {"stride": 1, "dilation": 1, "same": True, "activation": 1}
+    writer.depthwise(source, k, b, out, multiplier=1, **options)
+    mean = writer.activation((1, channels), 5.0, 0)
+    writer.mean(out, writer.constant(np.array([1, 2], np.int32)), mean)
+    name = f"depthwise convolution {channels} {width} {kernel}"
+    return Benchmark(name, _finish(writer, first, mean, channels), target, slice(1, 2))
+
+
+def addition(channels, width, target):
+    """One ADD of two activations with ReLU; its codes are counted."""
+    rng = np.random.default_rng(0)
+    writer = TfliteWriter()
+    first = writer.activation((1, 1, width, LEADS_MAX), 0.05, 0)
+    sides = [_conv(writer, first, LEADS_MAX, channels, width, 1, 1, rng)[0] for _ in range(2)]
+    out = writer.activation((1, 1, width, channels), 1.0, -128)
+    writer.elementwise("ADD", *sides, out, activation=1)
+    mean = writer.activation((1, channels), 1.0, 0)
+    writer.mean(out, writer.constant(np.array([1, 2], np.int32)), mean)
+    name = f"addition {channels} {width}, per code"
+    return Benchmark(name, _finish(writer, first, mean, channels), target, slice(2, 3))
+
+
 def dense_autoencoder(target):
     """MLPerf Tiny's anomaly detector, 640-128x4-8-128x4-640, with random weights."""
     rng = np.random.default_rng(0)
@@ -87,9 +120,11 @@ BENCHMARKS = (
     convolution(24, 24, 128, 1, 1, 2.4),
     convolution(1, 16, 512, 9, 2, 4.5),
     dense_autoencoder(1.5),
+    depthwise(24, 128, 9, 6.5),
+    addition(24, 128, 50),
 )
-"""Channels in and out, width, kernel, stride; at most so many instructions a multiply-accumulate
-on a Cortex-M4."""
+"""Convolution: channels in and out, width, kernel, stride; depthwise: channels, width, kernel; ADD:
+channels, width. At most so many instructions a multiply-accumulate on a Cortex-M4."""
 
 
 def measure(board="qemu-m4"):
@@ -103,8 +138,9 @@ def measure(board="qemu-m4"):
     ratios = []
     results = run_on_board(cases, board)
     for benchmark, graph, (_, instructions) in zip(BENCHMARKS, graphs, results, strict=True):
-        macs = sum(layer.macs for layer in graph.layers[benchmark.layers])
-        ratios.append(sum(instructions[benchmark.layers]) / macs)
+        layers = graph.layers[benchmark.layers]
+        work = sum(layer.macs or graph.tensors[layer.output].n_bytes for layer in layers)
+        ratios.append(sum(instructions[benchmark.layers]) / work)
     return ratios
 
 

@@ -13,9 +13,11 @@ from datasets.command_line import CheckFailed
 
 from ..blob import read_header
 from ..boards import Board
+from ..layers import Op
 from ..native import FIRMWARE, WARNINGS, firmware_sources
 from ..pipeline import Pipeline
 from .linker_map import Piece, read_linker_map
+from .operators import ALL_OPERATORS, operator_table
 
 COMPILER = "arm-none-eabi-gcc"
 SIZE = "arm-none-eabi-size"
@@ -29,6 +31,7 @@ LINK_FLAGS = (
 WRAPPED = ("-Wl,--wrap=bg_chain_push", "-Wl,--wrap=bg_chain_pop")  # ports/emulated/accounts.h
 MODELS = "models.o"
 MAIN = "main.o"  # of ports/emulated
+OPERATORS = "operators.c"
 COMMON_PORT = FIRMWARE / "ports" / "emulated"
 OBJECTS = Path(__file__).parents[2] / "build" / "objects"
 
@@ -105,7 +108,11 @@ def require_toolchain() -> None:
 
 
 def build_image(
-    filter_blob: bytes, classifier_blob: bytes | None, board: Board, folder: Path
+    filter_blob: bytes,
+    classifier_blob: bytes | None,
+    board: Board,
+    folder: Path,
+    all_operators: bool = False,
 ) -> FirmwareImage:
     """Link the runtime, the board's port and the blobs into `folder`/firmware.elf.
 
@@ -115,6 +122,8 @@ def build_image(
         classifier the image is the filter's alone.
     board : what to build for.
     folder : for the image and its inputs; must exist.
+    all_operators : True links every operator, for an image that is to take other networks later;
+        else those of these networks alone, and `bg_open` refuses what needs another.
 
     Raises
     ------
@@ -134,15 +143,21 @@ def build_image(
     objects, names = compile_objects(board)
     (folder / "filter.bgm").write_bytes(filter_blob)
     (folder / "classifier.bgm").write_bytes(classifier_blob or b"")
-    n_layers = sum(read_header(blob).n_layers for blob in blobs)
+    operators = [op for blob in blobs for op in read_header(blob).operators]
     (folder / "memory.ld").write_text(_memory(board))
     reserved = {
         "RAM_BYTES": board.ram_bytes,
         "ARENA_BYTES": arena_bytes,
         "STACK_BYTES": board.stack_bytes,
-        "LAYER_TICKS_BYTES": n_layers * LAYER_TICKS_BYTES,
+        "LAYER_TICKS_BYTES": len(operators) * LAYER_TICKS_BYTES,
     }
-    image = _link(objects, names, board, folder, reserved)
+    if all_operators:
+        linked = [objects / name for name in names]
+    else:
+        left_out = Path(ALL_OPERATORS).with_suffix(".o")
+        linked = [objects / name for name in names if name != left_out]
+        linked.append(_compile_operators(operators, board, folder))
+    image = _link(objects, linked, board, folder, reserved)
     _check_budget(
         board,
         {name: image.sections[name] for name in FLASH_SECTIONS},
@@ -252,10 +267,20 @@ def _compile(
         list(pool.map(compile_one, sources, objects))
 
 
+def _compile_operators(operators: Sequence[Op], board: Board, folder: Path) -> Path:
+    """Compile the table of some operators and return its object file."""
+    source = folder / OPERATORS
+    source.write_text(operator_table(operators))
+    made = source.with_suffix(".o")
+    command = [COMPILER, *board.compiler_flags, *FLAGS, *WARNINGS, f"-I{FIRMWARE}"]
+    _run([*command, "-c", str(source), "-o", str(made)], board)
+    return made
+
+
 def _link(
-    objects: Path, names: Sequence[Path], board: Board, folder: Path, reserved: dict[str, int]
+    objects: Path, linked: Sequence[Path], board: Board, folder: Path, reserved: dict[str, int]
 ) -> FirmwareImage:
-    """Link with the models; `reserved` are the symbols in sections.ld that give sizes."""
+    """Link object files with the models; `reserved` are the sizes that sections.ld asks for."""
     elf, linker_map, models = (folder / n for n in ("firmware.elf", "firmware.map", MODELS))
     compiler = (COMPILER, *board.compiler_flags)
     source = str(COMMON_PORT / "models.S")
@@ -263,8 +288,7 @@ def _link(
         [*compiler, f"-Wa,-I{folder}", "-c", source, "-o", str(models)],
         board,
     )
-    linked = [*(objects / name for name in names), models]
-    command = _link_command(board, folder, reserved, elf, linked)
+    command = _link_command(board, folder, reserved, elf, [*linked, models])
     _run([*command, f"-Wl,-Map={linker_map}"], board)
     listing = _run([SIZE, "-A", str(elf)], board)
     rows = (line.split() for line in listing.splitlines())

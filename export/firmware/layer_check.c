@@ -1,5 +1,7 @@
 #include "layer_check.h"
 
+#include "kernels/kernels.h"
+
 enum {
     PER_CHANNEL = UINT8_MAX,
     LOOKUP_BYTES = 256,
@@ -203,6 +205,9 @@ bg_status bg_layer_check(const bg_blob_header *header, const bg_tensor *tensors,
                          const bg_layer *layer) {
     if (layer->op >= BG_OP_COUNT) {
         return BG_ERR_OPERATOR;
+    }
+    if (bg_operators[layer->op] == NULL) {
+        return BG_ERR_NOT_LINKED;
     }
     const rule *r = &rules[layer->op];
     if (layer->n_inputs < r->inputs_min || layer->n_inputs > r->inputs_max ||

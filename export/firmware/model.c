@@ -39,29 +39,13 @@ bg_operand bg_model_operand(const bg_model *model, uint32_t index, int8_t *activ
 }
 
 void bg_model_run_job(const bg_model *model, bg_job *job) {
-    static const bg_kernel KERNELS[BG_OP_COUNT] = {
-        [BG_OP_CONV] = bg_conv_s8,
-        [BG_OP_FULLY_CONNECTED] = bg_fully_connected_s8,
-        [BG_OP_ADD] = bg_add_s8,
-        [BG_OP_MEAN] = bg_mean_s8,
-        [BG_OP_DEPTHWISE_CONV] = bg_depthwise_conv_s8,
-        [BG_OP_SUB] = bg_sub_s8,
-        [BG_OP_MUL] = bg_mul_s8,
-        [BG_OP_AVERAGE_POOL] = bg_average_pool_s8,
-        [BG_OP_MAX_POOL] = bg_max_pool_s8,
-        [BG_OP_CONCATENATION] = bg_concatenation_s8,
-        [BG_OP_STRIDED_SLICE] = bg_strided_slice_s8,
-        [BG_OP_RESHAPE] = bg_reshape_s8,
-        [BG_OP_PAD] = bg_pad_s8,
-        [BG_OP_LOOKUP] = bg_lookup_s8,
-    };
     const uint8_t *base = (const uint8_t *)model->header;
     const bg_layer *layer = job->layer;
     job->weights = (const void *)(base + layer->weights);
     job->bias = (const void *)(base + layer->bias);
     job->multipliers = (const void *)(base + layer->multipliers);
     job->shifts = (const void *)(base + layer->shifts);
-    KERNELS[layer->op](job);
+    bg_operators[layer->op](job);
 }
 
 void bg_observe(bg_observer observer, uint32_t layer, const int8_t *output, size_t bytes) {

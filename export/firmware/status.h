@@ -24,7 +24,8 @@ typedef enum {
     BG_ERR_OVERLAP = 18,      /* two tensors share memory while both are in use */
     BG_ERR_STREAM = 19,       /* the streaming form contradicts the network */
     BG_ERR_SELF_TEST = 20,    /* a golden window was decided otherwise than recorded */
-    BG_ERR_BYTE_ORDER = 21    /* a model blob of the other byte order */
+    BG_ERR_BYTE_ORDER = 21,   /* a model blob of the other byte order */
+    BG_ERR_NOT_LINKED = 22    /* an operator that was left out of this image: link all of them */
 } bg_status;
 
 #endif

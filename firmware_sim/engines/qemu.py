@@ -203,6 +203,7 @@ class QemuEngine(ClosingEngine):
     with_classifier : False builds the image of the filter alone.
     board : what to emulate; default the board `BOARD`.
     plugin : returns the TCG plugin to run with, and its arguments, for the image that was built.
+    all_operators : True links those too that the bundle does not use.
 
     Raises
     ------
@@ -217,6 +218,7 @@ class QemuEngine(ClosingEngine):
         with_classifier: bool = True,
         board: Board | None = None,
         plugin: Callable[[FirmwareImage], str] | None = None,
+        all_operators: bool = False,
     ) -> None:
         self.board = load_board(BOARD) if board is None else board
         blobs = {"filter": bundle.filter_blob, "classifier": bundle.classifier_blob}
@@ -231,7 +233,7 @@ class QemuEngine(ClosingEngine):
         with ExitStack() as stack:  # closes what was opened if a later step fails, Ctrl-C too
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="beatgate-")))
             self.image = build_image(
-                bundle.filter_blob, linked.get("classifier"), self.board, folder
+                bundle.filter_blob, linked.get("classifier"), self.board, folder, all_operators
             )
             self.counts_functions = plugin is not None
             counter = None if plugin is None else plugin(self.image)

@@ -1,6 +1,9 @@
+#include "weighted.h"
+
+#if !BG_MVE
+
 #include <string.h>
 
-#include "weighted.h"
 #include "x86/x86.h"
 
 /* Widen columns [first, end) to `to`, zeros where they lie in the padding; return the end. */
@@ -69,3 +72,5 @@ void bg_conv_s8(const bg_job *job) {
                             job->out.data + (uint32_t)column * job->out.tensor.channels);
     }
 }
+
+#endif

@@ -5,8 +5,6 @@
 #include "kernels.h"
 #include "requantize.h"
 
-enum { BG_HEADROOM = 1 << 20 }; /* TFLite's left shift of 20 bits before inputs are rescaled */
-
 /* Codes that are combined one by one; a step of 0 repeats a code. */
 typedef struct {
     const int8_t *a, *b;

@@ -28,6 +28,9 @@ typedef struct {
 
 typedef void (*bg_kernel)(const bg_job *job);
 
+/* The operators that are linked, NULL for those that are not. operators.c has all of them. */
+extern const bg_kernel bg_operators[BG_OP_COUNT];
+
 void bg_conv_s8(const bg_job *job);
 void bg_depthwise_conv_s8(const bg_job *job);
 void bg_fully_connected_s8(const bg_job *job);

@@ -1,7 +1,7 @@
 #include "requantize.h"
 #include "weighted.h"
 
-#if !BG_DSP
+#if !BG_DSP && !BG_MVE
 
 static inline int8_t rescale(const bg_job *job, uint32_t channel, int32_t sum) {
     const bg_layer *layer = job->layer;

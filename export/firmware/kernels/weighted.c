@@ -1,5 +1,7 @@
 #include "weighted.h"
 
+#if !BG_MVE
+
 #include "dot.h"
 
 enum { CHANNELS_AT_ONCE = 16 };
@@ -78,3 +80,5 @@ void bg_weighted_columns(const bg_job *job, const bg_windows *windows, int8_t *y
         weigh_few(job, part, y);
     }
 }
+
+#endif

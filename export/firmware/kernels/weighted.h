@@ -1,18 +1,13 @@
 /* Weighted sums of windows: what CONV and FULLY_CONNECTED share. docs/kernels.md has the layout.
  *
  * What they are made of - dot.h, rescale.c, widen.c - exists twice: in portable C and, in dsp/, for
- * the Arm DSP extension. The compiler's target chooses.
+ * the Arm DSP extension. With Helium mve/ takes their place. The compiler's target chooses.
  */
 #ifndef BG_WEIGHTED_H
 #define BG_WEIGHTED_H
 
 #include "kernels.h"
-
-#if defined(__ARM_FEATURE_DSP)
-#define BG_DSP 1
-#else
-#define BG_DSP 0
-#endif
+#include "target.h"
 
 /* Windows of widened codes, zero point removed. Window i starts at x + i * step. */
 typedef struct {

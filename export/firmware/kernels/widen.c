@@ -1,6 +1,6 @@
 #include "weighted.h"
 
-#if !BG_DSP
+#if !BG_DSP && !BG_MVE
 
 void bg_widen(const int8_t *x, uint32_t n, int32_t zero_point, int16_t *y) {
     for (uint32_t i = 0; i < n; i++) {

@@ -10,11 +10,10 @@
 
 #if BG_X86
 
-#include <immintrin.h>
 #include <string.h>
 
-#define VNNI __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
-#define VNNI_INLINE VNNI __attribute__((always_inline)) static inline
+#include "../columns.h"
+#include "vnni.h"
 
 enum {
     LANES = 16,       /* channels of a block */
@@ -24,16 +23,9 @@ enum {
     ROW_BYTES = 8192, /* of input columns copied at a time */
 };
 
-/* A channel in each lane. */
-typedef struct {
-    __m512i bias, multiplier, multiplier_odd, left, right, tie, low, high, zero_point;
-    __mmask16 channels; /* that are there */
-    __mmask16 shifted;  /* to the right */
-} scales;
-
 typedef struct {
     __m512i weights[BLOCKS][TAPS_MAX / 4];
-    scales of[BLOCKS];
+    bg_scales of[BLOCKS];
 } packed;
 
 typedef struct {
@@ -41,21 +33,10 @@ typedef struct {
     uint32_t step, count, groups;
 } rows;
 
-bool bg_has_vnni(void) {
-    return __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl");
-}
-
 static int64_t load_8(const int8_t *from) {
     int64_t value;
     memcpy(&value, from, sizeof value);
     return value;
-}
-
-/* From taps 0 2 1 3 to 0 1 2 3. */
-VNNI_INLINE __m512i in_order(__m512i fours) {
-    const __m512i order = _mm512_set4_epi32(0x0F0D0E0C, 0x0B090A08, 0x07050604, 0x03010200);
-    return _mm512_shuffle_epi8(fours, order);
 }
 
 /* Four taps of 16 channels, from eight pairs that lie `pair` bytes apart. Pairs from `n_pairs` on
@@ -65,7 +46,7 @@ VNNI_INLINE __m512i gather(const int8_t *from, uint32_t pair, uint32_t n_pairs) 
     for (uint32_t i = 0; i < 8; i++) {
         eights[i] = load_8(from + (i < n_pairs ? i : n_pairs - 1) * pair);
     }
-    return in_order(_mm512_set_epi64(eights[7], eights[6], eights[5], eights[4], eights[3],
+    return bg_in_order(_mm512_set_epi64(eights[7], eights[6], eights[5], eights[4], eights[3],
                                      eights[2], eights[1], eights[0]));
 }
 
@@ -88,22 +69,15 @@ VNNI_INLINE void gather_8(const int8_t *from, uint32_t pair, __m512i to[8]) {
     }
 #pragma GCC unroll 8
     for (uint32_t i = 0; i < 4; i++) {
-        to[i] = in_order(_mm512_shuffle_i64x2(fours[i], fours[i + 4], 0x88));
-        to[i + 4] = in_order(_mm512_shuffle_i64x2(fours[i], fours[i + 4], 0xDD));
+        to[i] = bg_in_order(_mm512_shuffle_i64x2(fours[i], fours[i + 4], 0x88));
+        to[i + 4] = bg_in_order(_mm512_shuffle_i64x2(fours[i], fours[i + 4], 0xDD));
     }
-}
-
-/* GCC's own use of the instruction copies every accumulator, every time. */
-VNNI_INLINE __m512i dot(__m512i sum, __m512i codes, __m512i weights) {
-    __asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(codes), "v"(weights));
-    return sum;
 }
 
 VNNI static void pack_block(const bg_job *job, uint32_t taps, uint32_t first, uint32_t block,
                             packed *to) {
     const uint32_t left = job->out.tensor.channels - first;
     const uint32_t n = left < LANES ? left : LANES;
-    const __mmask16 mask = (__mmask16)((1U << n) - 1);
     const int8_t *weights = job->weights + (size_t)first * taps;
     __m512i *packed_weights = to->weights[block];
     uint32_t group = 0;
@@ -115,51 +89,15 @@ VNNI static void pack_block(const bg_job *job, uint32_t taps, uint32_t first, ui
     }
     __m512i total = _mm512_setzero_si512();
     for (group = 0; group < taps / 4; group++) {
-        total = dot(total, _mm512_set1_epi8(1), packed_weights[group]);
+        total = bg_dot(total, _mm512_set1_epi8(1), packed_weights[group]);
     }
-    const __m512i zero = _mm512_setzero_si512();
-    const __m512i shift =
-        _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(mask, job->shifts + first));
-    const __m512i offset = _mm512_set1_epi32(128 + job->in[0].tensor.zero_point);
-    const __m512i bias = _mm512_maskz_loadu_epi32(mask, job->bias + first);
-    const int32_t zero_point = job->out.tensor.zero_point;
-    const __m512i multiplier = _mm512_maskz_loadu_epi32(mask, job->multipliers + first);
-    const __m512i right = _mm512_max_epi32(_mm512_sub_epi32(zero, shift), zero);
-    to->of[block] = (scales){
-        .bias = _mm512_sub_epi32(bias, _mm512_mullo_epi32(offset, total)),
-        .multiplier = multiplier,
-        .multiplier_odd = _mm512_srli_epi64(multiplier, 32),
-        .left = _mm512_max_epi32(shift, zero),
-        .right = right,
-        .tie = _mm512_srli_epi32(_mm512_sllv_epi32(_mm512_set1_epi32(1), right), 1),
-        .shifted = _mm512_test_epi32_mask(right, right),
-        .low = _mm512_set1_epi32(job->layer->act_min - zero_point),
-        .high = _mm512_set1_epi32(job->layer->act_max - zero_point),
-        .zero_point = _mm512_set1_epi32(zero_point),
-        .channels = mask,
-    };
-}
-
-/* bg_requantize and bg_to_output of 16 channels. */
-VNNI_INLINE __m128i rescale(scales to, __m512i sum) {
-    const __m512i x = _mm512_sllv_epi32(sum, to.left);
-    const __m512i half = _mm512_set1_epi64(1 << 30);
-    const __m512i x_odd = _mm512_srli_epi64(x, 32);
-    const __m512i even = _mm512_add_epi64(_mm512_mul_epi32(x, to.multiplier), half);
-    const __m512i odd = _mm512_add_epi64(_mm512_mul_epi32(x_odd, to.multiplier_odd), half);
-    const __m512i high = _mm512_mask_blend_epi32(0xAAAA, _mm512_srli_epi64(even, 31),
-                                                 _mm512_slli_epi64(odd, 1));
-    const __m512i sign = _mm512_maskz_srai_epi32(to.shifted, high, 31);
-    const __m512i rounded = _mm512_add_epi32(_mm512_add_epi32(high, to.tie), sign);
-    const __m512i scaled = _mm512_srav_epi32(rounded, to.right);
-    const __m512i clamped = _mm512_min_epi32(_mm512_max_epi32(scaled, to.low), to.high);
-    return _mm512_cvtepi32_epi8(_mm512_add_epi32(clamped, to.zero_point));
+    to->of[block] = bg_scales_of(job, first, n, total);
 }
 
 /* Columns [column, column + COLUMNS) of `blocks` blocks; those from count on are not stored. */
 VNNI_INLINE void weigh(const packed *from, const rows *in, uint32_t column, uint32_t blocks,
                        uint32_t channels, int8_t *y) {
-    const scales scale[BLOCKS] = {from->of[0], from->of[blocks - 1]};
+    const bg_scales scale[BLOCKS] = {from->of[0], from->of[blocks - 1]};
     const uint8_t *x[COLUMNS];
     __m512i sums[COLUMNS][BLOCKS];
 #pragma GCC unroll 6
@@ -178,7 +116,7 @@ VNNI_INLINE void weigh(const packed *from, const rows *in, uint32_t column, uint
             const __m512i codes = _mm512_set1_epi32(four);
 #pragma GCC unroll 2
             for (uint32_t b = 0; b < blocks; b++) {
-                sums[i][b] = dot(sums[i][b], codes, from->weights[b][group]);
+                sums[i][b] = bg_dot(sums[i][b], codes, from->weights[b][group]);
             }
         }
     }
@@ -188,7 +126,7 @@ VNNI_INLINE void weigh(const packed *from, const rows *in, uint32_t column, uint
 #pragma GCC unroll 2
             for (uint32_t b = 0; b < blocks; b++) {
                 _mm_mask_storeu_epi8(y + (column + i) * channels + b * LANES, scale[b].channels,
-                                     rescale(scale[b], sums[i][b]));
+                                     bg_rescale_16(scale[b], sums[i][b]));
             }
         }
     }
@@ -207,20 +145,12 @@ VNNI static void weigh_rows(const packed *from, const rows *in, uint32_t blocks,
 
 /* Copy columns [first, end) to `to` as codes + 128, the zero point where they lie in the padding. */
 VNNI static uint8_t *copy_columns(const bg_operand *in, int32_t first, int32_t end, uint8_t *to) {
-    const size_t channels = in->tensor.channels;
-    const int32_t width = in->tensor.width;
-    const int32_t begin = first > 0 ? first : end < 0 ? end : 0;
-    const int32_t stop = end < width ? end : begin < width ? width : begin;
-    const size_t before = (size_t)(begin - first) * channels;
-    const size_t inside = stop > begin ? (size_t)(stop - begin) * channels : 0;
-    const size_t all = (size_t)(end - first) * channels;
-    memset(to, 128 + in->tensor.zero_point, before);
-    const size_t from = inside > 0 ? (size_t)begin * channels : 0;
-    for (size_t i = 0; i < inside; i++) {
-        to[before + i] = (uint8_t)(in->data[from + i] + 128);
-    }
-    memset(to + before + inside, 128 + in->tensor.zero_point, all - before - inside);
-    return to + all;
+    const bg_span span = bg_span_of(first, end, in->tensor.width, in->tensor.channels);
+    memset(to, 128 + in->tensor.zero_point, span.before);
+    bg_copy_codes(in->data + span.from, span.inside, to + span.before);
+    to += (size_t)span.before + span.inside;
+    memset(to, 128 + in->tensor.zero_point, span.after);
+    return to + span.after;
 }
 
 /* Lay out `count` windows; the zero point, which counts for nothing, fills up the taps behind. */

@@ -2,7 +2,7 @@
 #ifndef BG_X86_H
 #define BG_X86_H
 
-#include "../kernels.h"
+#include "../elementwise.h"
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(BG_PORTABLE)
 #define BG_X86 1
@@ -10,9 +10,10 @@
 #define BG_X86 0
 #endif
 
-/* A function whose loops the compiler shall make vectors of, for the widest the processor has. */
+/* A function whose loops the compiler shall make vectors of, for the wider ones the
+ * processor may have. */
 #if BG_X86 && !defined(__SANITIZE_ADDRESS__)
-#define BG_HOST_VECTORS __attribute__((target_clones("avx512f", "avx2", "default")))
+#define BG_HOST_VECTORS __attribute__((target_clones("avx2", "default")))
 #else
 #define BG_HOST_VECTORS
 #endif
@@ -21,8 +22,14 @@
 
 bool bg_has_vnni(void);
 
-/* bg_conv_s8 where bg_has_vnni; false, nothing done, where the window is too long for it. */
+/* The functions below are for where bg_has_vnni. */
+
+/* bg_conv_s8, bg_fully_connected_s8; false, nothing done, where the window is too long for it. */
 bool bg_conv_s8_vnni(const bg_job *job);
+bool bg_fully_connected_s8_vnni(const bg_job *job);
+
+/* ADD; SUB with sign -1. Both steps of the run are 1. */
+void bg_add_codes_avx512(const bg_job *job, bg_run run, int32_t sign, int8_t *y);
 
 #endif
 #endif
