@@ -277,3 +277,19 @@ def test_killed_and_interrupted_a_real_sweep_goes_on_by_the_same_command(tmp_pat
     assert sum(counts.values()) == 4
     assert counts[Outcome.DONE] + counts[Outcome.FAILED] + counts[Outcome.STOPPED] == 4
     assert counts[Outcome.DONE] >= 2
+
+
+def test_samplers_are_compared_at_equal_trials_and_go_on(nas, tmp_path):
+    nas("sweep", "--study", tmp_path / "toy", "--trials", 1, "--detectors", "deep_svdd", *TOY)
+    arguments = ["compare-samplers", tmp_path / "toy", "--out", tmp_path / "c", "--repeats", 2]
+    assert nas(*arguments, "--trials", 5)[0] == 0
+    code, out, err = nas(*arguments, "--trials", 8, "--json")
+    assert code == 0, err
+    values = json.loads(out)
+    assert values == json.loads((tmp_path / "c" / "comparison.json").read_text())
+    assert set(values["samplers"]) == {"tpe", "nsga2", "random"}
+    for sampler in values["samplers"].values():
+        assert np.diff(sampler["curves"]).min() >= 0
+        assert [len(curve) for curve in sampler["curves"]] == [8, 8]
+        assert sampler["curves"][0] != sampler["curves"][1]
+    assert values["samplers"]["random"]["against_random"] == 1

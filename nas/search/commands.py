@@ -1,10 +1,12 @@
-"""The commands of a search: `sweep` and `pareto`."""
+"""The commands of a search: `sweep`, `pareto` and `compare-samplers`."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from datasets import LeaveOneOut, leave_one_out, open_dataset
 from datasets.command_line import App, CacheOption, JsonOption, print_json, split_names
@@ -23,12 +25,14 @@ from ..options import (
     RehearsalOption,
 )
 from ..training_data import describe_data
+from .compare import BASELINE, compare_samplers
 from .driver import Budget
 from .front import front_of
 from .settings import BOARD, COSTS, NOISE, SAMPLERS, Gate, SweepSettings
 from .storage import HEARTBEAT_S, StudyPlace, load_study, opened
-from .sweep import Sweep, local_pool
+from .sweep import Resources, local_pool, sweep_study
 from .table import print_front
+from .windows import written_windows
 
 SURROGATE_CLASSES = ("MI", "STTC", "CD", "HYP")
 """Superclasses that may stand in for the unseen one, in the order in which they are taken."""
@@ -75,6 +79,9 @@ WindowsOption = Annotated[int, typer.Option(help="Training windows of 10 s, at m
 WarmStartOption = Annotated[
     Path | None, typer.Option(help="Folder of a study whose front is tried first.")
 ]
+CompareOption = Annotated[Path, typer.Option(help="Folder for the searches and comparison.json.")]
+RepeatsOption = Annotated[int, typer.Option(min=1, help="Searches by each sampler.")]
+SamplersOption = Annotated[str, typer.Option(help="Samplers with commas between.")]
 HeartbeatOption = Annotated[
     int, typer.Option(help="Seconds between a worker's signs of life in a database.")
 ]
@@ -84,6 +91,7 @@ def add_commands(app: App) -> None:
     """Give `app` the commands of a search."""
     app.command()(sweep)
     app.command()(pareto)
+    app.command("compare-samplers")(compare)
 
 
 def sweep(
@@ -108,7 +116,10 @@ def sweep(
     jobs: JobsOption = 1,
     warm_start: WarmStartOption = None,
     storage: StorageOption = None,
-    heartbeat: HeartbeatOption = HEARTBEAT_S,
+    heartbeat: CompareOption = Annotated[Path, typer.Option(help="Folder for the searches and comparison.json.")]
+RepeatsOption = Annotated[int, typer.Option(min=1, help="Searches by each sampler.")]
+SamplersOption = Annotated[str, typer.Option(help="Samplers with commas between.")]
+HeartbeatOption = HEARTBEAT_S,
     fs: FsOption = 100.0,
     fs_target: FsTargetOption = 100.0,
     mains: MainsOption = None,
@@ -139,9 +150,9 @@ def sweep(
         noise_data=noise_data,
     )
     place = StudyPlace(study, storage, heartbeat)
-    command = Sweep(place, settings, Budget(trials, seconds), jobs, warm_start)
+    resources = Resources(Budget(trials, seconds), jobs, local_pool(study, jobs))
     try:
-        command.run(protocol, local_pool(study, jobs))
+        sweep_study(place, settings, protocol, resources, warm_start)
     except KeyboardInterrupt:
         pareto(study, storage)
         print("stopped; the same command goes on", file=sys.stderr)
@@ -173,6 +184,41 @@ def pareto(
             print_json(front.to_json())
         else:
             print_front(front)
+
+
+def compare(
+    study: StudyArgument,
+    out: CompareOption,
+    trials: TrialsOption = 40,
+    repeats: RepeatsOption = 3,
+    samplers: SamplersOption = ",".join(SAMPLERS),
+    windows_max: WindowsOption = 2000,
+    jobs: JobsOption = 1,
+    storage: StorageOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare samplers with random search on a study's space and windows, at equal trials.
+
+    Interrupted or killed, the same command goes on.
+
+    Examples
+    --------
+    python -m nas compare-samplers runs/hyp --out runs/samplers --trials 40 --repeats 3
+    """
+    place = StudyPlace(study, storage)
+    with opened(place) as opened_storage:
+        _, settings = load_study(place, opened_storage)
+    names = split_names(samplers)
+    if BASELINE not in names:
+        raise ValueError(f"samplers must have {BASELINE} among them, got {samplers}")
+    windows = written_windows(study, settings)
+    resources = Resources(Budget(trials), jobs, local_pool(out, jobs))
+    smaller = replace(settings, windows_max=windows_max)
+    comparison = compare_samplers(smaller, windows, out, names, repeats, resources)
+    if as_json:
+        print_json(comparison.to_json())
+    else:
+        Console().print(comparison.table())
 
 
 def _gates(

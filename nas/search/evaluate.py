@@ -104,9 +104,10 @@ class Evaluation:
         reached: list[float] = []
         details: list[dict[str, float]] = []
         seconds: list[float] = []
+        n_train = min(self.windows.n_train, self.settings.windows_max)
         for rung, part in enumerate(self.settings.rungs):
             start = time.monotonic()
-            areas = self._areas(candidates, max(1, round(part * self.windows.n_train)))
+            areas = self._areas(candidates, max(1, round(part * n_train)))
             reached.append(float(np.mean(list(areas.values()))))
             details.append(areas)
             seconds.append(round(time.monotonic() - start, 2))

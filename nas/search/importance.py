@@ -1,5 +1,7 @@
 """Which parameters a study's AUROC hung on."""
 
+import warnings
+
 import optuna
 
 from .front import Front
@@ -22,7 +24,10 @@ def importances_of(front: Front) -> dict[str, float]:
         return {}
     feasible = optuna.create_study(direction="maximize")
     feasible.add_trials([_of_auroc(trial) for trial in done])
-    found = optuna.importance.get_param_importances(feasible)
+    with warnings.catch_warnings():
+        # Of families with few trials yet: the page says how many there are.
+        warnings.filterwarnings("ignore", "Some regimes", UserWarning)
+        found = optuna.importance.get_param_importances(feasible)
     return dict(sorted(found.items(), key=lambda item: -item[1])[:SHOWN_MAX])
 
 

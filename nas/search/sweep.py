@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 
 import optuna
-from optuna.storages import BaseStorage
 
 from datasets import LeaveOneOut
 
@@ -30,57 +29,85 @@ MakePool = Callable[[Assignment, tuple[int, ...]], Pool]
 
 
 @dataclass(frozen=True, slots=True)
-class Sweep:
-    """What one command does.
+class Resources:
+    """How a study is run, which decides nothing of what it finds.
 
     Parameters
     ----------
-    place : where the study is; settings : what decides it; budget : when it is over.
-    n_workers : that run trials.
-    warm_start : folder of another study whose front is tried first.
+    budget : when the run is over; n_workers : that run trials; make_pool : makes them.
     """
 
-    place: StudyPlace
-    settings: SweepSettings
     budget: Budget
     n_workers: int
-    warm_start: Path | None = None
+    make_pool: MakePool
 
-    def run(self, protocol: LeaveOneOut, make_pool: MakePool) -> None:
-        """Run trials until the budget is used up.
 
-        Parameters
-        ----------
-        protocol : the door to the recordings, without the surrogate class.
+def sweep_study(
+    place: StudyPlace,
+    settings: SweepSettings,
+    protocol: LeaveOneOut,
+    resources: Resources,
+    warm_start: Path | None = None,
+) -> None:
+    """Begin or go on with a search, until the budget is used up.
 
-        Raises
-        ------
-        ValueError : the study was begun with other settings, or the recordings do not fit them.
-        OSError : the storage fails, or no worker can go on.
-        KeyboardInterrupt : Ctrl-C; what was running is queued again.
-        """
-        with opened(self.place, new=True) as storage:
-            self._run(storage, protocol, make_pool)
+    Parameters
+    ----------
+    protocol : the door to the recordings, without the surrogate class.
+    warm_start : folder of another study, whose front a new study tries after the families'
+        hand-picked candidates.
 
-    def _run(self, storage: BaseStorage, protocol: LeaveOneOut, make_pool: MakePool) -> None:
-        study = open_study(self.place, self.settings, storage)
-        windows = open_windows(self.place.folder, self.settings, protocol)
-        self._seed_study(study)
-        make = partial(make_evaluation, self.settings, windows)
-        pool = make_pool(Assignment(self.place, self.settings, make), (len(study.trials),))
-        ledger = Ledger(study, storage, self.place)
-        with View(study, self.settings, self.budget, self.n_workers) as view:
-            Driver(study, ledger, pool, self.budget, view).run()
+    Raises
+    ------
+    ValueError : the study was begun with other settings, or the recordings do not fit them.
+    OSError : the storage fails, or no worker can go on.
+    KeyboardInterrupt : Ctrl-C; what was running is queued again.
+    """
+    place.folder.mkdir(parents=True, exist_ok=True)
 
-    def _seed_study(self, study: optuna.Study) -> None:
-        if study.get_trials(deepcopy=False):
-            return
-        enqueue_known(study, self.settings)
-        if self.warm_start is not None:
-            place = StudyPlace(self.warm_start)
-            with opened(place) as storage:
-                other, settings = load_study(place, storage)
-                enqueue_front(study, other.study_name, front_of(other, settings).trials)
+    def begin(study: optuna.Study) -> None:
+        enqueue_known(study, settings)
+        if warm_start is not None:
+            other_place = StudyPlace(warm_start)
+            with opened(other_place) as storage:
+                other, other_settings = load_study(other_place, storage)
+                enqueue_front(study, other.study_name, front_of(other, other_settings).trials)
+
+    with opened(place, new=True) as storage:
+        open_study(place, settings, storage)  # refuses other settings before windows are made
+    windows = open_windows(place.folder, settings, protocol)
+    run_study(place, settings, windows, resources, begin)
+
+
+def run_study(
+    place: StudyPlace,
+    settings: SweepSettings,
+    windows: SweepWindows,
+    resources: Resources,
+    begin: Callable[[optuna.Study], None] = lambda study: None,
+    repeat: int = 0,
+) -> None:
+    """Run trials of a study on windows that are there.
+
+    Parameters
+    ----------
+    begin : called with a study that has no trial yet.
+    repeat : of one search; every repeat draws differently.
+
+    Raises
+    ------
+    ValueError, OSError, KeyboardInterrupt : as `sweep_study`.
+    """
+    with opened(place, new=True) as storage:
+        study = open_study(place, settings, storage)
+        if not study.get_trials(deepcopy=False):
+            begin(study)
+        make = partial(make_evaluation, settings, windows)
+        key = (repeat, len(study.trials))
+        pool = resources.make_pool(Assignment(place, settings, make), key)
+        ledger = Ledger(study, storage, place)
+        with View(study, settings, resources.budget, resources.n_workers) as view:
+            Driver(study, ledger, pool, resources.budget, view).run()
 
 
 def local_pool(folder: Path, n_workers: int) -> MakePool:

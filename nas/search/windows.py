@@ -179,6 +179,20 @@ def needs_twins(settings: SweepSettings) -> bool:
     return any(name in LEARN_FAULTS for gate in settings.gates for name in gate.detectors)
 
 
+def written_windows(folder: Path, settings: SweepSettings) -> SweepWindows:
+    """Return the windows of a study that has them.
+
+    Raises
+    ------
+    ValueError : it has none, or others.
+    """
+    if _read(folder / FOLDER / ABOUT) != _about(settings):
+        raise ValueError(
+            f"{folder / FOLDER} must hold the windows of the study: run its sweep once more"
+        )
+    return SweepWindows(folder / FOLDER, settings.trained_classes, settings.data.lsb_mv)
+
+
 def _about(settings: SweepSettings) -> dict[str, Any]:
     """Return all that decides the windows, in JSON types."""
     about = {
