@@ -81,7 +81,9 @@ WarmStartOption = Annotated[
 ]
 CompareOption = Annotated[Path, typer.Option(help="Folder for the searches and comparison.json.")]
 RepeatsOption = Annotated[int, typer.Option(min=1, help="Searches by each sampler.")]
-SamplersOption = Annotated[str, typer.Option(help="Samplers with commas between.")]
+SamplersOption = Annotated[
+    str | None, typer.Option(help="Samplers with commas between; default all.")
+]
 HeartbeatOption = Annotated[
     int, typer.Option(help="Seconds between a worker's signs of life in a database.")
 ]
@@ -116,10 +118,7 @@ def sweep(
     jobs: JobsOption = 1,
     warm_start: WarmStartOption = None,
     storage: StorageOption = None,
-    heartbeat: CompareOption = Annotated[Path, typer.Option(help="Folder for the searches and comparison.json.")]
-RepeatsOption = Annotated[int, typer.Option(min=1, help="Searches by each sampler.")]
-SamplersOption = Annotated[str, typer.Option(help="Samplers with commas between.")]
-HeartbeatOption = HEARTBEAT_S,
+    heartbeat: HeartbeatOption = HEARTBEAT_S,
     fs: FsOption = 100.0,
     fs_target: FsTargetOption = 100.0,
     mains: MainsOption = None,
@@ -191,7 +190,7 @@ def compare(
     out: CompareOption,
     trials: TrialsOption = 40,
     repeats: RepeatsOption = 3,
-    samplers: SamplersOption = ",".join(SAMPLERS),
+    samplers: SamplersOption = None,
     windows_max: WindowsOption = 2000,
     jobs: JobsOption = 1,
     storage: StorageOption = None,
@@ -208,9 +207,9 @@ def compare(
     place = StudyPlace(study, storage)
     with opened(place) as opened_storage:
         _, settings = load_study(place, opened_storage)
-    names = split_names(samplers)
+    names = SAMPLERS if samplers is None else split_names(samplers)
     if BASELINE not in names:
-        raise ValueError(f"samplers must have {BASELINE} among them, got {samplers}")
+        raise ValueError(f"samplers must have {BASELINE} among them, got {', '.join(names)}")
     windows = written_windows(study, settings)
     resources = Resources(Budget(trials), jobs, local_pool(out, jobs))
     smaller = replace(settings, windows_max=windows_max)

@@ -184,11 +184,11 @@ def written_windows(folder: Path, settings: SweepSettings) -> SweepWindows:
 
     Raises
     ------
-    ValueError : it has none, or others.
+    FileNotFoundError : it has none.
     """
-    if _read(folder / FOLDER / ABOUT) != _about(settings):
-        raise ValueError(
-            f"{folder / FOLDER} must hold the windows of the study: run its sweep once more"
+    if not (folder / FOLDER / ABOUT).exists():
+        raise FileNotFoundError(
+            f"{folder / FOLDER / ABOUT} must exist, it does not: run the study's sweep here first"
         )
     return SweepWindows(folder / FOLDER, settings.trained_classes, settings.data.lsb_mv)
 
