@@ -44,11 +44,8 @@ class PoolHere:
         return [number for number in range(len(self.workers)) if number not in busy]
 
     def give(self, worker):
-        def began(trial):
-            self.happened.append(Began(worker, trial))
-
-        failure = self.workers[worker].run_trial(began)
-        self.happened.append(Ended(worker, failure))
+        self.happened.append(Began(worker, self.workers[worker].begin()))
+        self.happened.append(Ended(worker, self.workers[worker].finish()))
 
     def events(self, timeout_s):
         happened, self.happened = self.happened, []

@@ -170,8 +170,8 @@ def _serve(assignment: Assignment, key: tuple[int, ...], pipe: Connection, log: 
         pipe.send((READY, None))
         while True:
             pipe.recv()
-            failure = worker.run_trial(lambda trial: pipe.send((BEGAN, trial)))
-            pipe.send((ENDED, failure))
+            pipe.send((BEGAN, worker.begin()))
+            pipe.send((ENDED, worker.finish()))
     except EOFError:
         return
     except (*STORAGE_ERRORS, ValueError, OSError, ImportError) as error:

@@ -2,7 +2,7 @@
 
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from threading import Event, Thread
 
@@ -67,29 +67,38 @@ class Worker:
             sampler=make_sampler(settings.sampler, (settings.seed, *key)),
         )
         self._owner = this_process().to_json()
+        self._trial: optuna.Trial | None = None
+        self._alive = ExitStack()
         self._evaluate = assignment.make_evaluate()
 
     def close(self) -> None:
-        """Close the connections to a database."""
+        """Give no further sign of life, and close the connections to a database."""
+        self._alive.close()
         close_storage(self._storage)
 
-    def run_trial(self, began: Callable[[int], None]) -> str | None:
-        """Take the next trial of the study, see it through and return what its evaluation raised.
+    def begin(self) -> int:
+        """Take the next trial of the study and return its number; `finish` has to follow.
 
-        Parameters
-        ----------
-        began : told the trial's number once it is this worker's.
+        Raises
+        ------
+        Exception : the storage failed.
+        """
+        with calm():
+            self._trial = self._study.ask()
+        self._alive.enter_context(_heartbeat(self._storage, self._trial._trial_id))
+        self._trial.set_user_attr(OWNER, self._owner)
+        return self._trial.number
+
+    def finish(self) -> str | None:
+        """See the trial through and return what its evaluation raised, in a line.
 
         Raises
         ------
         Exception : the storage failed. What fails in the evaluation fails the trial alone.
         """
-        with calm():
-            trial = self._study.ask()
-        with _heartbeat(self._storage, trial._trial_id):
-            trial.set_user_attr(OWNER, self._owner)
-            began(trial.number)
-            return self._settle(trial)
+        assert self._trial is not None
+        with self._alive:
+            return self._settle(self._trial)
 
     def _settle(self, trial: optuna.Trial) -> str | None:
         state, values, failure = TrialState.COMPLETE, None, None
