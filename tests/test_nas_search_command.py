@@ -157,6 +157,7 @@ def test_warm_start_tries_another_studys_front_first(nas, tmp_path):
         (["--board", "abacus"], "board must be one of"),
         (["--objectives", "price"], "costs must be of flash_bytes"),
         (["--trials", "0"], "a budget must be positive"),
+        (["--ray", "auto"], "a Ray cluster needs a study in a database"),
     ],
 )
 def test_what_cannot_be_searched_is_refused(nas, tmp_path, options, reason):

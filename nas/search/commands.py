@@ -30,7 +30,7 @@ from .driver import Budget
 from .front import front_of
 from .settings import BOARD, COSTS, NOISE, SAMPLERS, Gate, SweepSettings
 from .storage import HEARTBEAT_S, StudyPlace, load_study, opened
-from .sweep import Resources, local_pool, sweep_study
+from .sweep import Resources, local_pool, ray_pool, sweep_study
 from .table import print_front
 from .windows import written_windows
 
@@ -79,6 +79,10 @@ WindowsOption = Annotated[int, typer.Option(help="Training windows of 10 s, at m
 WarmStartOption = Annotated[
     Path | None, typer.Option(help="Folder of a study whose front is tried first.")
 ]
+RayOption = Annotated[
+    str | None, typer.Option(help="Address of a Ray cluster that places the workers; default none.")
+]
+GpusOption = Annotated[float, typer.Option(min=0.0, help="Of a worker on the Ray cluster.")]
 CompareOption = Annotated[Path, typer.Option(help="Folder for the searches and comparison.json.")]
 RepeatsOption = Annotated[int, typer.Option(min=1, help="Searches by each sampler.")]
 SamplersOption = Annotated[
@@ -119,6 +123,8 @@ def sweep(
     warm_start: WarmStartOption = None,
     storage: StorageOption = None,
     heartbeat: HeartbeatOption = HEARTBEAT_S,
+    ray: RayOption = None,
+    gpus: GpusOption = 0.0,
     fs: FsOption = 100.0,
     fs_target: FsTargetOption = 100.0,
     mains: MainsOption = None,
@@ -149,7 +155,8 @@ def sweep(
         noise_data=noise_data,
     )
     place = StudyPlace(study, storage, heartbeat)
-    resources = Resources(Budget(trials, seconds), jobs, local_pool(study, jobs))
+    make_pool = local_pool(study, jobs) if ray is None else ray_pool(place, ray, gpus, jobs)
+    resources = Resources(Budget(trials, seconds), jobs, make_pool)
     try:
         sweep_study(place, settings, protocol, resources, warm_start)
     except KeyboardInterrupt:

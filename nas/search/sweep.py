@@ -10,6 +10,7 @@ import optuna
 from datasets import LeaveOneOut
 
 from ..backend import load_keras
+from .cluster import Cluster, RayPool
 from .driver import Budget, Driver
 from .evaluate import Evaluation
 from .front import front_of
@@ -113,6 +114,19 @@ def run_study(
 def local_pool(folder: Path, n_workers: int) -> MakePool:
     """Return what makes workers on this machine, with their logs in `folder`."""
     return lambda assignment, key: LocalPool(assignment, n_workers, folder / LOGS, key)
+
+
+def ray_pool(place: StudyPlace, address: str, n_gpus: float, n_workers: int) -> MakePool:
+    """Return what makes workers on a Ray cluster.
+
+    Raises
+    ------
+    ValueError : the study is in a journal, which belongs to one machine.
+    """
+    if place.url is None:
+        raise ValueError("a Ray cluster needs a study in a database: --storage, got a journal")
+    cluster = Cluster(address, n_gpus=n_gpus)
+    return lambda assignment, key: RayPool(cluster, assignment, n_workers, key)
 
 
 def make_evaluation(settings: SweepSettings, windows: SweepWindows) -> Evaluate:
