@@ -4,8 +4,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from .boards import SOFT, Board
+from .device.code import Code, CodePiece
+from .layers import Op
 
 COSTS = Path(__file__).parent / "costs"
 FORMAT = 1
@@ -14,16 +17,15 @@ REFIT = "python -m firmware_sim calibrate-cost"
 
 @dataclass(frozen=True, slots=True)
 class ImageBase:
-    """What a board's image takes beside its networks: code, constants, stack, static data.
+    """What a board's image takes beside its networks.
 
     Parameters
     ----------
-    flash_bytes, ram_bytes : exact.
-    objects_sha256 : of the sources and flags that it is linked from.
+    code : exact, for any operators.
+    objects_sha256 : of the sources and flags that it is compiled from.
     """
 
-    flash_bytes: int
-    ram_bytes: int
+    code: Code
     objects_sha256: str
 
 
@@ -70,8 +72,21 @@ class CoreFit:
         """Write the core's file; equal fits make equal files."""
         COSTS.mkdir(exist_ok=True)
         path = _path(self.core)
-        path.write_text(json.dumps({"format": FORMAT, **asdict(self)}, indent=2) + "\n")
+        path.write_text(json.dumps(self.to_json(), indent=2) + "\n")
         return path
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it as JSON types."""
+        images = {
+            name: {
+                "objects_sha256": image.objects_sha256,
+                "ram_bytes": image.code.ram_bytes,
+                "other_flash_bytes": image.code.other_flash_bytes,
+                "pieces": list(map(_piece_text, image.code.pieces)),
+            }
+            for name, image in self.images.items()
+        }
+        return {"format": FORMAT, **asdict(self), "images": images}
 
 
 def core_of(board: Board) -> str:
@@ -122,8 +137,25 @@ def _read(path: Path) -> CoreFit:
         raise ValueError("another format")
     fields["flags"] = tuple(fields["flags"])
     fields["errors"] = {name: Errors(**error) for name, error in fields["errors"].items()}
-    fields["images"] = {name: ImageBase(**image) for name, image in fields["images"].items()}
+    fields["images"] = {name: _image(image) for name, image in fields["images"].items()}
     return CoreFit(**fields)
+
+
+def _image(image: Mapping[str, Any]) -> ImageBase:
+    pieces = tuple(map(_piece, image["pieces"]))
+    code = Code(pieces, image["other_flash_bytes"], image["ram_bytes"])
+    return ImageBase(code, image["objects_sha256"])
+
+
+def _piece_text(piece: CodePiece) -> str:
+    """Return e.g. "180 4 CONV FULLY_CONNECTED": bytes, alignment, operators."""
+    operators = (op.name for op in sorted(piece.operators))
+    return " ".join([str(piece.n_bytes), str(piece.alignment), *operators])
+
+
+def _piece(text: str) -> CodePiece:
+    n_bytes, alignment, *operators = text.split()
+    return CodePiece(int(n_bytes), int(alignment), frozenset(Op[name] for name in operators))
 
 
 def _path(core: str) -> Path:

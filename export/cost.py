@@ -143,7 +143,8 @@ class Cost:
     ----------
     board : its name; hop_s : seconds from decision to decision.
     blob_bytes : of each network; arena_bytes : of them together, with the signal chain's.
-    image_flash_bytes, image_ram_bytes : of the whole image. Bytes are exact.
+    image_flash_bytes, image_ram_bytes : of the whole image, which links the networks' operators.
+        Bytes are exact.
     networks : gates, then the classifier. Instructions are estimates, and those of the signal
         chain are not among them.
     """
@@ -225,14 +226,15 @@ class CostModel:
         last = None if classifier is None else classifier.blob
         with Pipeline([gate.blob for gate in gates], last) as pipeline:
             arena_bytes = pipeline.arena_bytes
-        image = self.fit.images[self.board.name]
+        code = self.fit.images[self.board.name].code
+        operators = {layer.op for network in networks for layer in network.graph.layers}
         return Cost(
             board=self.board.name,
             hop_s=networks[0].hop_len / fs,
             blob_bytes=blobs,
             arena_bytes=arena_bytes,
-            image_flash_bytes=image.flash_bytes + sum(blobs),
-            image_ram_bytes=image.ram_bytes + arena_bytes + n_layers * LAYER_TICKS_BYTES,
+            image_flash_bytes=code.flash_bytes(operators) + sum(blobs),
+            image_ram_bytes=code.ram_bytes + arena_bytes + n_layers * LAYER_TICKS_BYTES,
             networks=tuple(map(self.estimate, networks)),
         )
 

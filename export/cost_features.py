@@ -18,6 +18,7 @@ from .streaming import StreamPlan, StreamTensor, reach_of
 
 CHANNELS_AT_ONCE = 16  # of kernels/weighted.c
 SUMS_AT_ONCE = 8  # of kernels/mean_s8.c
+DEPTHWISE_COLUMNS = 12  # of kernels/depthwise.h
 VECTOR = 16  # bytes of a Helium register
 LANES = (4, 8, 16)
 """Values that a vector instruction takes at once, as int32, int16 and int8."""
@@ -269,24 +270,30 @@ def _helium(n_terms: int, channels: int, n: int) -> Counts:
 
 
 def _depthwise(run: Run) -> Counts:
+    """Return what depthwise_conv_s8.c does, block by block of columns, and its Helium form."""
     layer, (in_width, in_channels) = run.layer, run.inputs[0]
     columns, channels = run.out
     taps = _taps_inside(layer, run.pad_left, in_width, columns)
-    counts = Counter(
-        {
-            "DEPTHWISE_CONV.columns": columns,
-            "DEPTHWISE_CONV.values": run.n_out,
-            "DEPTHWISE_CONV.products": taps * channels,
-            "DEPTHWISE_CONV.divided": run.n_out * (channels != in_channels),
-            "DEPTHWISE_CONV.column_pairs": -(-columns // 2) * channels,
-            "DEPTHWISE_CONV.channels": channels,
-        }
-    )
-    for lanes in LANES:
-        groups = -(-channels // lanes)
-        counts[f"DEPTHWISE_CONV.values{lanes}"] += columns * groups
-        counts[f"DEPTHWISE_CONV.products{lanes}"] += taps * groups
-    return counts
+    multiplied = channels != in_channels
+    fours, groups = 0 if multiplied else channels // 4, -(-channels // 4)
+    singles, blocks = channels - 4 * fours, -(-columns // DEPTHWISE_COLUMNS)
+    counts = {
+        "columns": columns,
+        "fours": columns * fours,
+        "four_taps": taps * fours,
+        "singles": columns * singles,
+        "single_taps": taps * singles,
+        "divided": columns * channels * multiplied,
+        "values": run.n_out,
+        "blocks": blocks,
+        "block_groups": blocks * groups,
+        "block_rows": blocks * channels,
+        "groups": groups,
+        "columns_of_groups": columns * groups,
+        "taps_of_groups": taps * groups,
+        "taps_gathered": taps * groups * multiplied,
+    }
+    return Counter({f"DEPTHWISE_CONV.{name}": n for name, n in counts.items()})
 
 
 def _elementwise(run: Run) -> Counts:

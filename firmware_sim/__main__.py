@@ -362,7 +362,7 @@ def calibrate_cost(
     if table is not None:
         put_table(table, error_table(load_core_fits()))
     if as_json:
-        print_json({"written": written, "cores": [asdict(fit) for fit in fits]})
+        print_json({"written": written, "cores": [fit.to_json() for fit in fits]})
         return
     print(error_table(fits))
     print(f"wrote {', '.join(written)}")

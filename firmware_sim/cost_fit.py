@@ -6,7 +6,6 @@ from seeds and counted instructions: the same sources and compiler give the same
 """
 
 import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -20,8 +19,8 @@ from export.boards import Board, board_names, load_board
 from export.core_fit import CoreFit, Errors, ImageBase, core_of
 from export.cost import CostModel, PlannedNetwork
 from export.cost_features import Counts, all_names
-from export.device.image import COMPILER, LAYER_TICKS_BYTES, build_image, objects_sha256
-from export.pipeline import Pipeline
+from export.device.code import measure_code
+from export.device.image import COMPILER, objects_sha256
 
 from .cost_board import Measured, measure
 from .cost_networks import fitting_networks, testing_networks
@@ -76,7 +75,6 @@ def fit_core(
     measured = measure([*fitting, *testing], board)
     counts, instructions = _rows(fitting, measured[: len(fitting)])
     coefficients = _solve(counts, instructions)
-    smallest = min(fitting, key=lambda network: network.arena.n_bytes)
     fit = CoreFit(
         core=core_of(board),
         flags=board.compiler_flags,
@@ -84,7 +82,7 @@ def fit_core(
         n_runs=len(fitting),
         n_rows=len(counts),
         errors={},
-        images={each.name: _image_base(each, smallest) for each in boards},
+        images={each.name: ImageBase(measure_code(each), objects_sha256(each)) for each in boards},
         coefficients=coefficients,
     )
     errors = _errors(CostModel(board, fit, None), testing, measured[len(fitting) :])
@@ -141,20 +139,6 @@ def _require(core: str, errors: Mapping[str, Errors]) -> None:
                 f"{WORST_MAX:.0%} at most, is by {error.median:.1%} and {error.worst:.1%} "
                 f"{name}: its kernels do work that export/cost_features.py does not count"
             )
-
-
-def _image_base(board: Board, network: PlannedNetwork) -> ImageBase:
-    """Return what an image takes without its network."""
-    with Pipeline([network.blob], None) as pipeline:
-        arena_bytes = pipeline.arena_bytes
-    with tempfile.TemporaryDirectory() as folder:
-        image = build_image(network.blob, None, board, Path(folder))
-    own_ram = arena_bytes + len(network.graph.layers) * LAYER_TICKS_BYTES
-    return ImageBase(
-        flash_bytes=image.flash_bytes - len(network.blob),
-        ram_bytes=image.ram_bytes - own_ram,
-        objects_sha256=objects_sha256(board),
-    )
 
 
 def _compiler() -> str:

@@ -15,7 +15,7 @@ from export.core_fit import REFIT, core_of, load_core_fit, load_core_fits
 from export.cost import load_cost_model, plan_network, untrained_score
 from export.cost_features import KERNELS
 from export.cost_report import plan_source
-from export.device.image import build_image
+from export.device.image import build_image, link_code
 from export.graph_builder import GraphBuilder
 from export.layers import Op
 from export.pipeline import Pipeline
@@ -71,6 +71,17 @@ def test_bytes_are_those_of_the_build(name, bundle, tmp_path, toolchain):
         assert cost.image_ram_bytes == image.ram_bytes
         with Pipeline([gate.blob for gate in gates], head) as pipeline:
             assert cost.arena_bytes == pipeline.arena_bytes
+
+
+@pytest.mark.parametrize("name", ["qemu-m0", "qemu-m33"])
+def test_code_of_any_operators_is_what_the_linker_makes_of_them(name, tmp_path, toolchain):
+    board, rng = load_board(name), np.random.default_rng(0)
+    code = load_core_fit(board).images[name].code
+    for n in (1, 3, 5, 9, len(Op)):
+        operators = [Op(i) for i in rng.choice(len(Op), n, replace=False)]
+        image = link_code(operators, board, tmp_path)
+        assert code.flash_bytes(set(operators)) == image.flash_bytes
+        assert code.ram_bytes == image.ram_bytes
 
 
 def test_a_bundle_is_planned_as_it_is(bundle):

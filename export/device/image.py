@@ -154,9 +154,7 @@ def build_image(
     if all_operators:
         linked = [objects / name for name in names]
     else:
-        left_out = Path(ALL_OPERATORS).with_suffix(".o")
-        linked = [objects / name for name in names if name != left_out]
-        linked.append(_compile_operators(operators, board, folder))
+        linked = _with_operators(objects, names, operators, board, folder)
     image = _link(objects, linked, board, folder, reserved)
     _check_budget(
         board,
@@ -165,6 +163,28 @@ def build_image(
         exact=True,
     )
     return image
+
+
+def link_code(operators: Sequence[Op], board: Board, folder: Path) -> FirmwareImage:
+    """Link the runtime, the board's port and some operators, but no networks, into `folder`.
+
+    Raises
+    ------
+    ValueError : no toolchain, or the compiler refuses.
+    """
+    require_toolchain()
+    objects, names = compile_objects(board)
+    for name in ("filter.bgm", "classifier.bgm"):
+        (folder / name).write_bytes(b"")
+    (folder / "memory.ld").write_text(_memory(board))
+    reserved = {
+        "RAM_BYTES": board.ram_bytes,
+        "ARENA_BYTES": 0,
+        "STACK_BYTES": board.stack_bytes,
+        "LAYER_TICKS_BYTES": 0,
+    }
+    linked = _with_operators(objects, names, operators, board, folder)
+    return _link(objects, linked, board, folder, reserved)
 
 
 def build_program(board: Board, program: Path, folder: Path, arena_bytes: int) -> Path:
@@ -265,6 +285,15 @@ def _compile(
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(compile_one, sources, objects))
+
+
+def _with_operators(
+    objects: Path, names: Sequence[Path], operators: Sequence[Op], board: Board, folder: Path
+) -> list[Path]:
+    """Return what to link, with the table of these operators in place of that of all."""
+    left_out = Path(ALL_OPERATORS).with_suffix(".o")
+    kept = [objects / name for name in names if name != left_out]
+    return [*kept, _compile_operators(operators, board, folder)]
 
 
 def _compile_operators(operators: Sequence[Op], board: Board, folder: Path) -> Path:

@@ -20,12 +20,14 @@ class Piece:
     ----------
     section : of the image; source : object file that they are from, or `PADDING`.
     address, n_bytes : where they lie.
+    name : of the object file's section, empty for padding.
     """
 
     section: str
     source: str
     address: int
     n_bytes: int
+    name: str
 
 
 def read_linker_map(path: Path, objects: Path, sections: Collection[str]) -> list[Piece]:
@@ -58,8 +60,10 @@ def _pieces(text: str, objects: Path, sections: Collection[str]) -> Iterator[Pie
         for match in PIECE.finditer(block):
             kind, address, n_bytes, source = match.groups()
             if int(n_bytes, 16):
-                name = PADDING if kind == "*fill*" else _name(Path(source), objects)
-                yield Piece(section[1], name, int(address, 16), int(n_bytes, 16))
+                fills = kind == "*fill*"
+                name = PADDING if fills else _name(Path(source), objects)
+                bounds = int(address, 16), int(n_bytes, 16)
+                yield Piece(section[1], name, *bounds, "" if fills else kind)
 
 
 def _name(source: Path, objects: Path) -> str:
