@@ -294,3 +294,28 @@ def test_samplers_are_compared_at_equal_trials_and_go_on(nas, tmp_path):
         assert [len(curve) for curve in sampler["curves"]] == [8, 8]
         assert sampler["curves"][0] != sampler["curves"][1]
     assert values["samplers"]["random"]["against_random"] == 1
+
+
+@pytest.mark.slow
+def test_on_jax_a_worker_never_loads_tensorflow(tmp_path):
+    pytest.importorskip("jax", reason="no jax: the extra `jax`")
+    here = ["import sys", "sys.modules['tensorflow'] = None  # importing it would fail"]
+    code = "\n".join(
+        [
+            *here,
+            "from nas.search import commands, sweep",
+            "from tests.search_studies import PoolHere",
+            "commands.local_pool = lambda folder, n: lambda work, key: PoolHere(work, n, key)",
+            TOY_COMMAND,
+        ]
+    )
+    options = ["--study", str(tmp_path / "toy"), "--trials", "1", "--detectors", "deep_svdd", *TOY]
+    done = subprocess.run(
+        [sys.executable, "-c", code, "sweep", *options, "--json"],
+        cwd=ROOT,
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["trials"]["done"] == 1
