@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
-from datasets import DATASETS, leave_one_out, open_dataset
+from datasets import DATASETS, LeaveOneOut, leave_one_out, open_dataset
 from datasets.command_line import App, CacheOption, JsonOption, print_json, split_names
-from export.training_run import TrainedPart
+from export.training_run import DataSettings, TrainedPart
 
 from . import classifier as classifiers
 from .backend import load_keras
@@ -21,6 +21,9 @@ from .candidate import WINDOW_S, Candidate, default_candidate
 from .detectors import DETECTORS
 from .job import Job
 from .plan import TrainingPlan
+from .search.commands import StorageOption, StudyArgument, add_commands
+from .search.front import chosen_candidate
+from .search.storage import StudyPlace
 from .training_data import check_classes, describe_data, familiar_windows, training_windows
 
 DEFAULT_DETECTOR = "deep_svdd"
@@ -60,6 +63,8 @@ ParamsOption = Annotated[
     Path | None,
     typer.Option(help="JSON file of what differs from the detector's defaults (docs/training.md)."),
 ]
+TrialOption = Annotated[str, typer.Option(help="Number of the trial; default the winner.")]
+GateOption = Annotated[str | None, typer.Option(help="Gate of a trial that has a pair.")]
 OverwriteOption = Annotated[
     bool, typer.Option("--overwrite", help="Train again where the run is finished.")
 ]
@@ -104,18 +109,41 @@ def train(
     settings = describe_data(
         protocol, data, split_names(leads), fs_target, highpass_hz, mains, candidate.window_s
     )
-    candidate.check_cap((settings.window_len, len(settings.leads)))
-    network = {n: v for n, v in candidate.to_json().items() if n not in ("plan", "window_s")}
-    job = Job(run, "filter", settings, seed, candidate.plan, network, overwrite)
-    trained = job.finished()
-    if trained is None:
-        windows = training_windows(protocol, settings, candidate.augmentation)
-        with _keras(job):
-            from .filter import train_filter
+    job, trained = _trained_filter(run, protocol, settings, candidate, seed, overwrite)
+    _report(job, trained, as_json)
 
-            trained = train_filter(job, candidate, windows)
-    else:
-        _say_already_trained(job)
+
+@app.command()
+def winner(
+    study: StudyArgument,
+    run: RunOption,
+    trial: TrialOption = "best",
+    gate: GateOption = None,
+    data: DataOption = None,
+    storage: StorageOption = None,
+    seed: SeedOption = 0,
+    cache: CacheOption = None,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a trial of a sweep the filter of a run, trained anew on all that training may see.
+
+    The surrogate class, which the sweep left out, is trained on; the held-out one is not.
+
+    Examples
+    --------
+    python -m nas winner runs/sweep --run runs/hyp --data ~/ptbxl
+    """
+    candidate, searched = chosen_candidate(StudyPlace(study, storage), trial, gate)
+    dataset = open_dataset(searched.dataset, data, searched.fs, cache)
+    protocol = leave_one_out(dataset, searched.hold_out, rehearsal=searched.rehearsal)
+    settings = replace(searched, data=data, window_s=candidate.window_s)
+    if dataset.fingerprint != settings.fingerprint:
+        raise ValueError(
+            f"the recordings must be those of {study}, with fingerprint "
+            f"{settings.fingerprint[:12]}, got {dataset.fingerprint[:12]} in {data}"
+        )
+    job, trained = _trained_filter(run, protocol, settings, candidate, seed, overwrite)
     _report(job, trained, as_json)
 
 
@@ -166,6 +194,30 @@ def classifier(
     else:
         _say_already_trained(job)
     _report(job, trained, as_json)
+
+
+def _trained_filter(
+    run: Path,
+    protocol: LeaveOneOut,
+    settings: DataSettings,
+    candidate: Candidate,
+    seed: int,
+    overwrite: bool,
+) -> tuple[Job, TrainedPart]:
+    """Train a candidate, unless the run already holds it."""
+    candidate.check_cap((settings.window_len, len(settings.leads)))
+    network = {n: v for n, v in candidate.to_json().items() if n not in ("plan", "window_s")}
+    job = Job(run, "filter", settings, seed, candidate.plan, network, overwrite)
+    trained = job.finished()
+    if trained is None:
+        windows = training_windows(protocol, settings, candidate.augmentation)
+        with _keras(job):
+            from .filter import train_filter
+
+            trained = train_filter(job, candidate, windows)
+    else:
+        _say_already_trained(job)
+    return job, trained
 
 
 def _candidate(
@@ -241,6 +293,7 @@ def _report(job: Job, trained: TrainedPart, as_json: bool) -> None:
 
 
 app.command()(benchmark)
+add_commands(app)
 
 
 if __name__ == "__main__":
