@@ -202,7 +202,7 @@ figures: .venv/.stamp ## the documentation's pictures; the README's from REPORT 
 LOCK := .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command 'make lock' $(LOCK_FLAGS)
 lock: .venv/.stamp ## remake requirements*.txt from pyproject.toml (LOCK_FLAGS=--upgrade for newer ones)
-	$(LOCK) pyproject.toml --extra train --extra jax --extra dev -o requirements.txt
+	$(LOCK) pyproject.toml --extra train --extra jax --extra distributed --extra dev -o requirements.txt
 	$(LOCK) pyproject.toml -o requirements-sim.txt
 	$(LOCK) --group installer -o requirements-uv.txt
 

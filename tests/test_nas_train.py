@@ -174,6 +174,7 @@ def test_damaged_weights_are_refused(windows, checkpoint, damage):
     assert not checkpoint.fits()
 
 
+@pytest.mark.filterwarnings("ignore:Skipping nested container:UserWarning")  # Keras says so too
 def test_weights_of_another_network_are_refused(windows, checkpoint):
     run(windows, checkpoint)
     trainer = Trainer(PLAN, 0, len(windows), checkpoint)

@@ -2,9 +2,10 @@
 
 Fu and Xue, arXiv:2205.02100. A network is trained to fill in masked segments of a window from the
 rest. Here the masks are fixed and complementary: each hides one segment a period, about one K-th
-of it, in all leads at once, and together they hide every sample exactly once. The network that ships runs one small
-network on each of the K masked windows with the same weights and puts the K predictions of hidden
-samples together to one window, x_hat; the score is the mean error of the whole ensemble.
+of it, in all leads at once, and together they hide every sample exactly once. The network that
+ships runs one small network on each of the K masked windows with the same weights and puts the K
+predictions of hidden samples together to one window, x_hat; the score is the mean error of the
+whole ensemble.
 """
 
 import math
