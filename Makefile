@@ -6,7 +6,7 @@ SHELL := bash
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup tools demo test bench benchmark check fmt lint lint-c fuzz type parity figures lock clean
+.PHONY: help setup tools database demo test bench benchmark check fmt lint lint-c fuzz type parity figures lock clean
 
 PY := .venv/bin/python
 RUN := build/demo/run
@@ -110,6 +110,10 @@ tools:
 		say "Going on with the host engine, which runs the same C. To have both, type:"
 		say "    $$by_hand"
 	fi
+
+database: ## PostgreSQL, which the tests of searches on many machines start for themselves
+	@$(FUNCTIONS)
+	compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || apt_install postgresql
 
 demo: setup $(BUNDLE)/manifest.json ## synthetic recordings -> model -> firmware -> emulated board -> report
 	@$(FUNCTIONS)
