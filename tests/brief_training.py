@@ -26,9 +26,9 @@ CLASSES = ("NORM", "MI", "STTC", "CD")
 SHAPE = (250, 1)
 
 
-def example_windows(shape, n_windows=16):
+def example_windows(shape, n_windows=16, seed=0):
     """Return windows with a spike a second on noise, each of one class or two."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     signal = rng.normal(0, 2, (n_windows, *shape))
     signal[:, 30::100] += rng.uniform(30, 90, (n_windows, 1, shape[1]))
     codes = signal.astype(np.int8)

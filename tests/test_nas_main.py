@@ -306,9 +306,7 @@ def test_an_unfinished_training_of_other_settings_is_dropped_by_overwrite(nas, t
 
 @pytest.mark.parametrize("damaged", ["state.json", "epoch-1.weights.h5"])
 @pytest.mark.parametrize("command", ["train", "classifier"])
-def test_a_damaged_checkpoint_is_dropped_by_overwrite(
-    nas, interrupted, tmp_path, command, damaged
-):
+def test_a_damaged_checkpoint_is_dropped_by_overwrite(nas, interrupted, tmp_path, command, damaged):
     run = tmp_path / "run"
     assert interrupted(command, "--run", run, *DATA)[0] == 130
     part = "filter" if command == "train" else "classifier"
