@@ -175,15 +175,14 @@ def test_a_window_shorter_than_the_strides_is_refused():
         count_detector(diffusion, diffusion.Params(), (39, 1))
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(20))
 def test_drawn_strides_fit_the_window(seed):
     params = draw(diffusion.suggest, seed, (250, 2))
     assert math.prod(block.stride for block in params.blocks) <= 250
     assert params.noise_seed == diffusion.Params().noise_seed
 
 
-@pytest.mark.parametrize("n_leads", [1, 12])
-def test_the_largest_point_just_keeps_within_a_blobs_tensors(n_leads, tmp_path):
+def test_the_largest_point_just_keeps_within_a_blobs_tensors(tmp_path):
     """Every block in its longest form, columns to cut at every level, as many runs as may be."""
     params = diffusion.Params(
         blocks=tuple(Block(8, 3, stride, separable=True) for stride in (4, 2, 5, 5)),
@@ -192,7 +191,7 @@ def test_the_largest_point_just_keeps_within_a_blobs_tensors(n_leads, tmp_path):
         predicts="noise",
         times=(50, 500, 950),
     )
-    build_detector(diffusion, params, (250, n_leads)).save(tmp_path / "largest.keras")
+    build_detector(diffusion, params, (250, 1)).save(tmp_path / "largest.keras")
     graph = untrained_graph(tmp_path / "largest.keras", LSB_MV)
     assert len(graph.tensors) == BLOB_LIMIT
     assert len(graph.layers) < BLOB_LIMIT
