@@ -84,6 +84,7 @@ class LocalPool:
             broken = any(isinstance(event, Broken) for event in found)
             if gone and not broken:
                 found.append(Died(number, while_starting=not worker.ready))
+                worker.pipe.close()
                 self._start(number)
         return found
 
@@ -115,7 +116,7 @@ class LocalPool:
             name=f"worker-{number}",
             daemon=True,
         )
-        with _environment({**ONE_THREAD, **SHARED_GPU}):
+        with _environment({**ONE_THREAD, **SHARED_GPU}), _deaf_to_ctrl_c():
             process.start()
         theirs.close()
         self._n_started += 1
@@ -158,9 +159,18 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
             del os.environ[name]
 
 
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Have a child ignore Ctrl-C from its first moment: it is the parent's to act on."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _serve(assignment: Assignment, key: tuple[int, ...], pipe: Connection, log: Path) -> None:
     """Run trials when told to, until the pipe is closed; the body of a worker's process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to act on
     _end_with_parent()
     with open(log, "a") as file:
         os.dup2(file.fileno(), sys.stdout.fileno())
