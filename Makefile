@@ -6,7 +6,7 @@ SHELL := bash
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup tools demo test bench benchmark check fmt lint lint-c fuzz type parity figures lock clean
+.PHONY: help setup tools database demo test bench benchmark check fmt lint lint-c fuzz type parity figures lock clean
 
 PY := .venv/bin/python
 RUN := build/demo/run
@@ -111,6 +111,10 @@ tools:
 		say "    $$by_hand"
 	fi
 
+database: ## PostgreSQL, which the tests of searches on many machines start for themselves
+	@$(FUNCTIONS)
+	compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || apt_install postgresql
+
 demo: setup $(BUNDLE)/manifest.json ## synthetic recordings -> model -> firmware -> emulated board -> report
 	@$(FUNCTIONS)
 	parity
@@ -202,7 +206,7 @@ figures: .venv/.stamp ## the documentation's pictures; the README's from REPORT 
 LOCK := .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command 'make lock' $(LOCK_FLAGS)
 lock: .venv/.stamp ## remake requirements*.txt from pyproject.toml (LOCK_FLAGS=--upgrade for newer ones)
-	$(LOCK) pyproject.toml --extra train --extra jax --extra dev -o requirements.txt
+	$(LOCK) pyproject.toml --extra train --extra jax --extra distributed --extra dev -o requirements.txt
 	$(LOCK) pyproject.toml -o requirements-sim.txt
 	$(LOCK) --group installer -o requirements-uv.txt
 

@@ -79,7 +79,10 @@ def train(
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train the filter of a run: a detector that sees in-distribution windows and no labels.
+    """Train the filter of a run: a detector that sees in-distribution windows only.
+
+    Besides, latent_gaussian sees the superclasses they carry, and quality the same windows with
+    generated faults. No family sees the held-out class, recorded noise or a label of quality.
 
     Interrupted, the same command goes on after the last whole epoch.
 
@@ -268,15 +271,16 @@ def _report(job: Job, trained: TrainedPart, as_json: bool) -> None:
         f"{trained.details['n_train_windows']:,} windows, loss {history['loss'][0]:.4g} -> "
         f"{history['loss'][-1]:.4g} in {len(history['loss'])} epochs"
     )
-    if job.part == "filter":
+    if job.part == "classifier":
+        areas = {"macro": history["auroc_macro"], **history["auroc"]}
+        shown = [f"{name} {area:.3f}" for name, area in areas.items() if area is not None]
+        print(f"AUROC on {history['n_validation_windows']:,} windows: {', '.join(shown)}")
+    elif any(trained.score_constants.get("centre", ())):
+        # Drawn to one point: whether they all got there. About 0 the mean is no measure.
         print(
             f"outputs spread by {history['output_spread']:.3f} of their mean across windows "
             f"({history['output_spread_untrained']:.3f} before training)"
         )
-    else:
-        areas = {"macro": history["auroc_macro"], **history["auroc"]}
-        shown = [f"{name} {area:.3f}" for name, area in areas.items() if area is not None]
-        print(f"AUROC on {history['n_validation_windows']:,} windows: {', '.join(shown)}")
 
 
 app.command()(benchmark)

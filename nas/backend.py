@@ -14,7 +14,12 @@ ONE_THREAD = {
 """Environment of a process that trains.
 
 A small network gains little from a second core, and a second training beside it all of it. Besides,
-sums are then taken in one order on every machine. What the caller has set stays.
+the backend takes its sums in one order then, however many cores there are. What the caller has set
+stays.
+
+The last two are numpy's and scikit-learn's, which read them when they are first imported: they hold
+in a process that is started with them, as the benchmark's workers are. In others numpy has all
+cores; a training needs it between stages alone.
 """
 
 

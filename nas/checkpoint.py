@@ -1,5 +1,6 @@
 """The last whole epoch of a training that is not finished, kept so that a killed one goes on."""
 
+import hashlib
 import json
 import shutil
 from dataclasses import dataclass
@@ -11,11 +12,11 @@ STATE = "state.json"
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Where a training keeps its last whole epoch, and what it is a training of.
+    """Where a training keeps its last whole epochs, and what it is a training of.
 
     Parameters
     ----------
-    folder : created when the first epoch ends; removed by `remove`.
+    folder : of all its stages; created when the first epoch ends, removed by `remove`.
     subject : everything that decides the result, by name, in JSON types. Only a checkpoint of the
         same subject is resumed.
     """
@@ -23,21 +24,59 @@ class Checkpoint:
     folder: Path
     subject: dict[str, Any]
 
+    def stage(self, name: str) -> "StageCheckpoint":
+        """Return where one stage of the training keeps its own epochs."""
+        return StageCheckpoint(self.folder, name, {**self.subject, "stage": name})
+
+    def fits(self) -> bool:
+        """Return whether every stage that is kept could be resumed."""
+        try:
+            for state in self.folder.glob(f"*/{STATE}"):
+                self.stage(state.parent.name).losses()
+        except ValueError:
+            return False
+        return True
+
+    def remove(self) -> None:
+        """Forget the training."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class StageCheckpoint:
+    """The last whole epoch of one stage.
+
+    Parameters
+    ----------
+    root : folder of the training; name : of the stage.
+    subject : as in `Checkpoint`, and the stage.
+    """
+
+    root: Path
+    name: str
+    subject: dict[str, Any]
+
+    @property
+    def folder(self) -> Path:
+        """The stage's own folder."""
+        return self.root / self.name
+
     @property
     def state_path(self) -> Path:
         """The file that names the weights; it is replaced last, by rename."""
         return self.folder / STATE
-
-    def stage(self, name: str) -> "Checkpoint":
-        """Return where one stage of the training keeps its own epochs."""
-        return Checkpoint(self.folder / name, {**self.subject, "stage": name})
 
     def save(self, model: Any, losses: list[float]) -> None:
         """Keep the model after `len(losses)` epochs; killed at any point, the last one stands."""
         self.folder.mkdir(parents=True, exist_ok=True)
         weights = self.folder / f"epoch-{len(losses)}.weights.h5"
         model.save_weights(weights, overwrite=True)
-        state = {"weights": weights.name, "losses": losses, "subject": self.subject}
+        state = {
+            "weights": weights.name,
+            "sha256": _sha256(weights),
+            "losses": losses,
+            "subject": self.subject,
+        }
         temporary = self.state_path.with_suffix(".tmp")
         temporary.write_text(json.dumps(state, indent=2))
         temporary.replace(self.state_path)
@@ -54,21 +93,12 @@ class Checkpoint:
         """
         return list(self._state()["losses"])
 
-    def fits(self) -> bool:
-        """Return whether every stage that is kept could be resumed."""
-        try:
-            for state in self.folder.glob(f"*/{STATE}"):
-                self.stage(state.parent.name).losses()
-        except ValueError:
-            return False
-        return True
-
     def restore(self, model: Any) -> None:
         """Load weights and optimizer state into a compiled `model`, if an epoch is kept.
 
         Raises
         ------
-        ValueError : as `losses`, or the weights cannot be read.
+        ValueError : as `losses`, or the weights are those of another network.
         """
         name = self._state()["weights"]
         if name is None:
@@ -78,10 +108,6 @@ class Checkpoint:
             model.load_weights(self.folder / name)
         except (KeyError, ValueError, OSError) as error:
             raise self._damaged(error) from error
-
-    def remove(self) -> None:
-        """Forget the training."""
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _state(self) -> dict[str, Any]:
         if not self.state_path.exists():
@@ -94,15 +120,27 @@ class Checkpoint:
         if differing:
             raise ValueError(
                 f"{self.folder} must be an unfinished training of the same settings, but "
-                f"{differing}: repeat its settings, or start again with --overwrite"
+                f"{differing}: repeat its settings, or delete {self.root} to start again "
+                "(--overwrite of a training command does)"
             )
+        try:
+            weights = self.folder / state["weights"]
+            if _sha256(weights) != state["sha256"]:
+                raise ValueError(f"{weights.name} is not what was written")
+            list(state["losses"])
+        except (KeyError, TypeError, ValueError, OSError) as error:
+            raise self._damaged(error) from error
         return state
 
     def _damaged(self, error: Exception) -> ValueError:
         return ValueError(
-            f"{self.folder} must be an unfinished training, got a damaged one ({error}): "
-            "start again with --overwrite"
+            f"{self.folder} must be an unfinished training, got a damaged one "
+            f"({type(error).__name__}: {error}): delete {self.root} to start again"
         )
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> str:

@@ -48,8 +48,9 @@ def damaged_windows(
     ----------
     protocol : the door to the recordings; settings : leads, signal chain, window and hop.
     clean : int8 (n_windows, window_len, n_leads), the windows without faults.
-    seed : of every random choice. Each recording has a generator of its own, so that its faults do
-        not depend on which other recordings there are.
+    seed : of every random choice. Each recording has a generator of its own, by its place among the
+        split's: its faults do not depend on how many numbers the others took, but another set of
+        recordings moves the places.
     """
     record_ids = protocol.record_ids("train")
     marks: dict[str, tuple[Stretch, ...]] = {}

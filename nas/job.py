@@ -95,7 +95,7 @@ class Job:
         if differing := differences(before, self.subject):
             raise ValueError(
                 f"{self.run} already holds a {self.part} of other settings ({differing}): "
-                "choose another --run, or train again with --overwrite"
+                "choose another folder, delete this one, or train again with --overwrite"
             )
         return trained
 

@@ -1,4 +1,4 @@
-"""Detectors trained for a few steps, under the Keras backend that this process has.
+"""Detectors trained for two short epochs, under the Keras backend that this process has.
 
 `python -m tests.brief_training MINE THEIRS` trains every family into the folder MINE, and shows its
 windows to the networks that another backend has trained into the folder THEIRS.
@@ -6,6 +6,7 @@ windows to the networks that another backend has trained into the folder THEIRS.
 
 import sys
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -43,17 +44,14 @@ def example_windows(shape, n_windows=16):
     return TrainingWindows(codes, LSB_MV, labels, CLASSES, augmentation, damaged)
 
 
-def briefly_trained(name, folder, seed=0):
-    """Return a family's default network after an epoch of every stage, and its scoring."""
+def briefly_trained(name, folder, seed=0, **fields):
+    """Return a family's network, but for `fields` the default one, after training; its scoring."""
     keras.utils.set_random_seed(seed)
     candidate, windows = default_candidate(name), example_windows(SHAPE)
-    model = build_detector(candidate.module, candidate.params, windows.shape)
-    trainer = Trainer(TrainingPlan(epochs=1), seed, len(windows), Checkpoint(folder, {}))
-
-    def train(objective, stage="main", epochs=None):
-        trainer(objective, stage, 1)
-
-    return model, candidate.module.fit(candidate.params, model, windows, train)
+    params = replace(candidate.params, **fields)
+    model = build_detector(candidate.module, params, windows.shape)
+    trainer = Trainer(TrainingPlan(epochs=2), seed, len(windows), Checkpoint(folder, {}))
+    return model, candidate.module.fit(params, model, windows, trainer)
 
 
 def train_all(folder):

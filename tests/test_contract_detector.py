@@ -8,7 +8,7 @@ import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import FrozenInstanceError, fields
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import keras
@@ -19,6 +19,7 @@ from export.quantize import PARAMETERS_MAX
 from export.score_rules import SCORE_RULES
 from nas import DETECTORS
 from nas.candidate import Candidate, default_candidate
+from nas.checkpoint import StageCheckpoint
 from nas.detectors.detector import build_detector, outputs_of
 from nas.plan import TrainingPlan
 from tests import brief_training
@@ -27,6 +28,10 @@ from tests.detector_points import N_DRAWS, check_point, drawn_points, small_poin
 
 ROOT = Path(__file__).resolve().parents[1]
 N_POINTS = 30
+
+
+class Killed(BaseException):
+    """Stands for Ctrl-C."""
 
 
 @pytest.fixture(params=DETECTORS)
@@ -93,18 +98,59 @@ def test_a_window_that_is_too_short_is_refused(name):
         build_detector(candidate.module, candidate.params, (3, 1))
 
 
-def test_same_seed_same_weights_and_scores(name, tmp_path):
-    runs = [briefly_trained(name, tmp_path / str(i), seed) for i, seed in enumerate((1, 1, 2))]
-    (first, first_scoring), (second, second_scoring), (other, _) = runs
+def equal(first, second):
     pairs = zip(first.get_weights(), second.get_weights(), strict=True)
-    assert all(np.array_equal(a, b) for a, b in pairs)
-    assert first_scoring == second_scoring
-    pairs = zip(first.get_weights(), other.get_weights(), strict=True)
-    assert not all(np.array_equal(a, b) for a, b in pairs)
+    return all(np.array_equal(a, b) for a, b in pairs)
 
 
-def test_one_finite_score_a_window(name, tmp_path):
-    model, scoring = briefly_trained(name, tmp_path)
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Train a family undisturbed, once for all tests."""
+    return cache(lambda name: briefly_trained(name, tmp_path_factory.mktemp(name)))
+
+
+@pytest.fixture
+def resumed(tmp_path, monkeypatch):
+    """Train a family, killed `n_times` behind an epoch that was just kept, to its end."""
+
+    def train(name, n_times, **fields):
+        save = StageCheckpoint.save
+
+        def kill(self, model, losses):
+            save(self, model, losses)
+            raise Killed
+
+        with monkeypatch.context() as patch:
+            patch.setattr(StageCheckpoint, "save", kill)
+            for _ in range(n_times):
+                with pytest.raises(Killed):
+                    briefly_trained(name, tmp_path / "killed", **fields)
+        return briefly_trained(name, tmp_path / "killed", **fields)
+
+    return train
+
+
+def test_a_killed_training_ends_as_an_undisturbed_one(name, trained, resumed):
+    (whole, whole_scoring), (model, scoring) = trained(name), resumed(name, 1)
+    assert equal(model, whole)
+    assert scoring == whole_scoring
+
+
+def test_so_does_one_killed_in_every_stage(resumed, tmp_path):
+    """The soft boundary's centre and radius come from the pretrained network."""
+    fields = {"objective": "soft_boundary", "pretrain_epochs": 2}
+    whole, whole_scoring = briefly_trained("deep_svdd", tmp_path / "whole", **fields)
+    model, scoring = resumed("deep_svdd", 3, **fields)
+    assert equal(model, whole)
+    assert scoring == whole_scoring
+
+
+def test_another_seed_gives_other_weights(name, trained, tmp_path):
+    assert not equal(trained(name)[0], briefly_trained(name, tmp_path, seed=1)[0])
+
+
+def test_one_finite_score_a_window(name, trained):
+    model, scoring = trained(name)
     outputs = outputs_of(model, example_windows(SHAPE)).astype(np.float64)
     constants = json.loads(json.dumps(scoring.constants, allow_nan=False))
     scores = SCORE_RULES[scoring.rule].score_float(outputs, constants)

@@ -1,29 +1,23 @@
-"""The benchmark: what decides a cell, what is kept of it, and what the table says."""
+"""The benchmark: which slots there are, what decides a cell, and what is kept of it."""
 
 import json
-import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import roc_auc_score
 from typer.testing import CliRunner
 
-from datasets import DATASETS, SUPERCLASSES, EcgRecord
+from datasets import DATASETS
 from datasets.command_line import CheckFailed
-from datasets.dataset import DatasetCard, Member
-from datasets.reader import RecordReader
-from datasets.splits import rehearsal_split_of
+from datasets.dataset import DatasetCard
 from export.threshold import fit_threshold
 from nas.__main__ import app
 from nas.benchmark import execution, sources
-from nas.benchmark.cells import Cell, CellFiles, Ranked, ScoredRecords, rank
+from nas.benchmark.cells import CellFiles, Ranked, rank
 from nas.benchmark.execution import Options, kept_slots, list_states, run_slots
-from nas.benchmark.measures import MEAN, measure_rows
 from nas.benchmark.runs import Runner
-from nas.benchmark.sections import PUBLISHED
 from nas.benchmark.study import (
     BASELINES,
     HOLD_OUTS,
@@ -35,64 +29,9 @@ from nas.benchmark.study import (
     Study,
     slots_of,
 )
-from nas.benchmark.table import read_results, write_results
 from nas.benchmark.workers import Outcome
 from nas.plan import TrainingPlan
-
-LEAD_NAMES = ("I", "II", "V1")
-N_RECORDS = 420
-DETAILS = {
-    "n_parameters": 29_512,
-    "macs_per_window": 1_798_256,
-    "blob_bytes": 32_016,
-    "arena_bytes": 2_880,
-    "execution": "along the stream, every 20 frames",
-    "training_s": 40.0,
-    "evaluation_s": 4.0,
-    "dataset": "toy",
-    "rehearsal": True,
-}
-
-
-class ToyDataset:
-    """Records with beats; the superclass sets their height, every seventh carries a remark."""
-
-    name, source, fs, leads, n_listed, n_absent = "toy", "none", 100.0, LEAD_NAMES, N_RECORDS, 0
-    fingerprint = "toy"
-    unreadable: dict[str, str] = {}  # noqa: RUF012
-
-    def record(self, i, signal=True):
-        rng = np.random.default_rng(i)
-        counts = np.zeros((0, len(LEAD_NAMES)), np.int16)
-        if signal:
-            counts = rng.normal(0, 20, (1000, len(LEAD_NAMES)))
-            counts[rng.integers(60) :: 80] += 300 + 200 * (i % 5)
-        return EcgRecord(
-            record_id=str(i),
-            subject_id=str(i),
-            fs=self.fs,
-            leads=LEAD_NAMES,
-            adc_counts=counts.astype(np.int16),
-            adc_gain=1000.0,
-            fold=1 + i % 8 if i % 3 else 9,
-            superclasses=frozenset({SUPERCLASSES[i % 5]} | ({"MI"} if i % 11 == 0 else set())),
-            noise_flags=frozenset({"static_noise"} if i % 7 == 0 else ()),
-            sex="female" if i % 2 else "male",
-            age=None if i % 13 == 0 else 30.0 + i % 50,
-        )
-
-    def members(self):
-        return {str(i): Member.of(self.record(i, signal=False)) for i in range(N_RECORDS)}
-
-    def open(self, record_id, leads=None):
-        whole = self.record(int(record_id))
-        names = tuple(leads or LEAD_NAMES)
-        counts = whole.adc_counts[:, [LEAD_NAMES.index(name) for name in names]]
-        return RecordReader(
-            replace(whole, leads=names, adc_counts=counts[:0]),
-            len(counts),
-            lambda start, stop: np.array(counts[start:stop], order="C"),
-        )
+from tests.toy_benchmark import LEAD_NAMES, ToyDataset, toy_cell, toy_records
 
 
 @pytest.fixture
@@ -110,31 +49,6 @@ def toy(monkeypatch):
     )
     monkeypatch.setitem(DATASETS, "toy", card)
     return Setting("toy")
-
-
-def toy_records():
-    """Return the toy's test records, whatever is held out."""
-    records = map(ToyDataset().record, range(N_RECORDS))
-    tested = [r for r in records if rehearsal_split_of(r.fold, r.subject_id) == "test"]
-    return ScoredRecords.of(tested)
-
-
-def toy_cell(slot, scores, noisy=(), noise_of=()):
-    """Return a cell of float scores of the toy's test records, calibrated on 0, 1, ... 39."""
-    calibration = np.arange(40.0)
-    names = ["amplitude", "pca"] if slot.row == BASELINES else ["int8", "float"]
-    ranked = rank(calibration, scores, noisy)
-    return Cell(
-        slot=slot,
-        keys=Keys("t", "c"),
-        scores=dict.fromkeys(names, ranked),
-        records=toy_records().sha256,
-        noise_kinds=("muscle",) if len(noisy) else (),
-        noise_snr_db=(0.0,) if len(noisy) else (),
-        noise_of=noise_of,
-        n_calibration=40,
-        details=DETAILS,
-    )
 
 
 def test_the_first_slots_make_a_table_that_says_something():
@@ -295,114 +209,6 @@ def test_cells_of_another_table_are_not_mixed_in(toy, tmp_path):
     assert kept_slots(Study(toy), files) == [slot]
     with pytest.raises(ValueError, match="choose another --out"):
         kept_slots(Study(replace(toy, rehearsal=False)), files)
-
-
-@pytest.fixture(scope="module")
-def measured():
-    """Return rows of two seeds of a family and of the baselines, and the scores behind them."""
-    records, rng = toy_records(), np.random.default_rng(0)
-    n, cells, drawn = len(records.record_ids), [], {}
-    for hold_out in HOLD_OUTS:
-        unseen = records.labels[:, SUPERCLASSES.index(hold_out)]
-        for row, seed in (("deep_svdd", 0), ("deep_svdd", 1), (BASELINES, 0)):
-            scores = 20 + 10 * rng.standard_normal(n) + 15 * unseen
-            slot = Slot(row, hold_out, "I", seed)
-            known = np.flatnonzero(~unseen & records.clean)[:20]
-            cells.append(toy_cell(slot, scores, [scores[known] + 30], tuple(known.tolist())))
-            drawn[slot] = scores
-    return cells, drawn, measure_rows(cells, records)
-
-
-def test_figures_are_scikit_learns_averaged_over_seeds_and_classes(measured):
-    _, drawn, rows = measured
-    family, records = rows[0], toy_records()
-    expected = {}
-    for hold_out in HOLD_OUTS:
-        unseen = records.labels[:, SUPERCLASSES.index(hold_out)]
-        areas = [
-            roc_auc_score(unseen, drawn[Slot("deep_svdd", hold_out, "I", seed)]) for seed in (0, 1)
-        ]
-        expected[hold_out] = np.mean(areas)
-    expected[MEAN] = np.mean([*expected.values()])
-    found = {name: e.value for name, e in family.auroc["multi_label"]["all"].items()}
-    assert found == pytest.approx(expected)
-    mean = family.auroc["multi_label"]["all"][MEAN]
-    assert mean.low < mean.value < mean.high
-    one = family.auroc["multi_label"]["all"]["HYP"]
-    assert mean.high - mean.low < one.high - one.low
-    assert family.n_seeds == dict.fromkeys(HOLD_OUTS, 2)
-    assert family.auroc_lost[MEAN].value == 0.0
-
-
-def test_rejects_are_counted_at_the_threshold(measured):
-    _, drawn, rows = measured
-    records = toy_records()
-    unseen = records.labels[:, SUPERCLASSES.index("HYP")]
-    # Calibrated on 0, 1, ... 39, the threshold is the 39th smallest: 38.
-    shares = [(drawn[Slot("deep_svdd", "HYP", "I", s)] > 38) for s in (0, 1)]
-    assert rows[0].true_rejects["multi_label"]["HYP"].value == pytest.approx(
-        np.mean([share[unseen].mean() for share in shares])
-    )
-    assert rows[0].false_rejects["HYP"].value == pytest.approx(
-        np.mean([share[~unseen & records.clean].mean() for share in shares])
-    )
-    assert rows[0].false_rejects["HYP"].n == (~unseen & records.clean).sum()
-
-
-def test_noise_and_groups_have_their_figures(measured):
-    family = measured[2][0]
-    (noise,) = family.noise
-    assert (noise.kind, noise.snr_db) == ("muscle", 0.0)
-    assert noise.auroc.value > 0.9
-    assert noise.rejected.n == 20
-    women = family.groups["female"].auroc["HYP"]
-    assert women.n == (toy_records().sexes == "female").sum()
-
-
-def test_age_stands_beside_the_rows_and_leaves_out_whose_age_is_unknown(measured):
-    age = measured[2][-1]
-    assert (age.name, age.leads, age.is_family) == ("age", "I", False)
-    assert age.auroc["multi_label"]["all"]["HYP"].n == np.isfinite(toy_records().ages).sum()
-
-
-def test_a_row_without_all_classes_has_no_mean():
-    records = toy_records()
-    cell = toy_cell(Slot("deep_svdd", "HYP", "I", 0), np.arange(len(records.record_ids)))
-    rows = measure_rows([cell], records)
-    assert list(rows[0].auroc["multi_label"]["all"]) == ["HYP"]
-
-
-def test_the_table_says_what_the_json_holds_and_the_page_loads_nothing(measured, tmp_path):
-    files = CellFiles(tmp_path / "results")
-    for cell in measured[0]:
-        files.write(cell)
-    files.write_records(toy_records())
-    states = {cell.slot: "done" for cell in measured[0]}
-    failed = Slot("deep_svdd", "HYP", "12", 0)
-    files.write(Cell(failed, Keys("t", "c"), error="ValueError: <it> | broke"))
-    states |= {failed: "failed", Slot("deep_svdd", "CD", "12", 0): "missing"}
-    results = read_results(files, states)
-    document = tmp_path / "results.md"
-    write_results(results, files.folder, document)
-    first = [path.read_bytes() for path in (document, *sorted(files.folder.glob("results.*")))]
-    write_results(read_results(files, states), files.folder, document)
-    again = [path.read_bytes() for path in (document, *sorted(files.folder.glob("results.*")))]
-    assert first == again
-    values = json.loads((files.folder / "results.json").read_text())
-    mean = values["rows"][0]["auroc"]["multi_label"]["all"]["mean"]
-    text = document.read_text()
-    shown = f"{mean['value']:.3f} ({mean['low']:.2f}-{mean['high']:.2f})".replace("0.", ".")
-    for cell_text in ("| deep_svdd (2 seeds) |", shown, "| amplitude |", "| age |"):
-        assert cell_text in text
-    for figures in PUBLISHED.values():
-        assert all(f"{value:.3f}"[1:] in text for value in figures.values())
-    assert "ValueError: &lt;it> \\| broke" in text
-    page = (files.folder / "results.html").read_text()
-    assert shown in page
-    assert "&lt;it&gt; | broke" in page
-    markup = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
-    assert not re.findall(r"(?:src|href)=|@import|url\(", markup)
-    assert {cell["state"] for cell in values["cells"]} == {"done", "failed", "missing"}
 
 
 def test_the_command_lists_and_refuses(toy, tmp_path):

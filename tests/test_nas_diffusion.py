@@ -1,5 +1,6 @@
 """The diffusion detector: what ships is what was trained, at fixed times and with fixed noise."""
 
+import math
 from dataclasses import replace
 
 import keras
@@ -9,16 +10,19 @@ import pytest
 from export.blob import Score, read_header, write_blob
 from export.native import Role
 from export.pipeline import run_network, trace_network
-from export.quantize import quantize
+from export.quantize import quantize, untrained_graph
 from export.score_rules import SCORE_RULES
 from export.signal_chain import SignalChain
 from nas.blocks import Block
 from nas.checkpoint import Checkpoint
 from nas.detectors import diffusion
 from nas.detectors.detector import build_detector, count_detector, outputs_of
+from nas.layers import KerasLayers
 from nas.plan import TrainingPlan
 from nas.train import Trainer
 from nas.windows import TrainingWindows
+from tests.anomalies import auroc, flipped, scattered, scores_of, shifted, untrained
+from tests.rebuilding import draw
 from tests.test_contract_kernel import tflm_trace
 
 LSB_MV = 1 / 64
@@ -59,11 +63,6 @@ def trained(request, tmp_path_factory):
     windows = beats(128)
     folder = tmp_path_factory.mktemp("diffusion")
     return params, windows, *fitted(params, windows, folder, epochs=6)
-
-
-def scores_of(model, scoring, windows):
-    outputs = outputs_of(model, windows).astype(np.float64)
-    return SCORE_RULES[scoring.rule].score_float(outputs, scoring.constants)
 
 
 def fixed_inputs(params, windows, time):
@@ -134,10 +133,77 @@ def test_alpha_bar_falls_from_all_signal_to_none():
 def test_fixed_noise_is_seeded_normal_noise():
     noise = diffusion.fixed_noise(SMALL, (1000, 12))
     assert noise.std() == pytest.approx(1, abs=0.02)
-    assert len(np.unique(noise)) <= 256
     np.testing.assert_array_equal(noise, diffusion.fixed_noise(SMALL, (1000, 12)))
     other = diffusion.fixed_noise(replace(SMALL, noise_seed=1), (1000, 12))
     assert abs(np.corrcoef(noise.ravel(), other.ravel())[0, 1]) < 0.05
+
+
+@pytest.mark.parametrize("shape", [(250, 1), (1000, 12)])
+@pytest.mark.parametrize("noise_seed", range(20))
+def test_noise_has_the_same_codes_whatever_multiplies_it(noise_seed, shape):
+    """Also negated, and whether or not a converter takes its range for a symmetric one."""
+    noise = diffusion.fixed_noise(replace(SMALL, noise_seed=noise_seed), shape)
+    levels = np.rint(noise / np.abs(noise).max() * 127)
+    assert (levels.min(), levels.max()) == diffusion.NOISE_LEVELS
+    shares = np.concatenate([diffusion.alpha_bar(name)[1::37] for name in diffusion.SCHEDULES])
+    for sign in (1, -1):
+        found = {"symmetric": set(), "asymmetric": set()}
+        for factor in (1.0, *np.sqrt(1 - shares)):
+            values = np.float32(sign * factor) * noise
+            low, high = float(values.min()), float(values.max())
+            step = (high - low) / 255
+            codes = np.rint(values / step) + np.rint(-128 - low / step)
+            found["asymmetric"].add(codes.tobytes())
+            found["symmetric"].add(np.rint(values / (max(-low, high) / 127)).tobytes())
+        assert {name: len(codes) for name, codes in found.items()} == dict.fromkeys(found, 1)
+
+
+def test_the_converter_gives_every_draw_one_constant(tmp_path):
+    """One network adds 4 draws, each times 8 factors."""
+    layers, shape = KerasLayers(), (250, 2)
+    shares = [diffusion.alpha_bar(name)[[50, 300, 500, 950]] for name in diffusion.SCHEDULES]
+    x = h = keras.Input(shape)
+    for noise_seed in range(4):
+        noise = diffusion.fixed_noise(replace(SMALL, noise_seed=noise_seed), shape)
+        for factor in np.sqrt(1 - np.concatenate(shares)).astype(np.float32):
+            h = layers.activation(layers.add_to(h, factor * noise), "relu")
+    keras.Model(x, layers.conv(1, 1)(h)).save(tmp_path / "noises.keras")
+    graph = untrained_graph(tmp_path / "noises.keras", LSB_MV)
+    constants = [t.data.tobytes() for t in graph.tensors if t.data is not None and t.n_bytes == 500]
+    assert len(constants) == 32
+    assert len(set(constants)) == 4
+
+
+def test_noise_of_one_sign_is_refused():
+    with pytest.raises(ValueError, match="noise of both signs takes more than 1 values"):
+        diffusion.fixed_noise(SMALL, (1, 1))
+
+
+def test_a_window_shorter_than_the_strides_is_refused():
+    with pytest.raises(ValueError, match="39 columns are fewer than the 40 the blocks step over"):
+        count_detector(diffusion, diffusion.Params(), (39, 1))
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_drawn_strides_fit_the_window(seed):
+    params = draw(diffusion.suggest, seed, (250, 2))
+    assert math.prod(block.stride for block in params.blocks) <= 250
+    assert params.noise_seed == diffusion.Params().noise_seed
+
+
+@pytest.mark.parametrize(("skip", "n_tensors"), [("add", 103), ("concatenate", 121)])
+def test_the_largest_point_keeps_within_a_blobs_tensors(skip, n_tensors, tmp_path):
+    """Every block in its longest form, cut columns at every level, as many runs as there may be."""
+    params = diffusion.Params(
+        blocks=(Block(8, 3, stride=2, separable=True, residual=True),) * 4,
+        skip=skip,
+        activation="leaky_relu",
+        times=(50, 500, 950),
+    )
+    build_detector(diffusion, params, (250, 1)).save(tmp_path / "largest.keras")
+    graph = untrained_graph(tmp_path / "largest.keras", LSB_MV)
+    assert (len(graph.tensors), len(graph.tensors) > len(graph.layers)) == (n_tensors, True)
+    assert n_tensors <= BLOB_LIMIT
 
 
 def test_times_are_told_apart():

@@ -99,6 +99,27 @@ def nas(monkeypatch, toy):
     return call
 
 
+@pytest.fixture
+def interrupted(nas, monkeypatch):
+    """Call `python -m nas` and press Ctrl-C after the first epoch; return exit code and stderr."""
+
+    def call(*arguments):
+        from nas.checkpoint import StageCheckpoint
+
+        save = StageCheckpoint.save
+
+        def interrupt(self, model, losses):
+            save(self, model, losses)
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(StageCheckpoint, "save", interrupt)
+            code, _, err = nas(*arguments)
+        return code, err
+
+    return call
+
+
 @pytest.fixture(scope="module")
 def protocol(toy):
     return leave_one_out(toy, "HYP")
@@ -242,6 +263,14 @@ def test_killed_while_replacing_a_network_no_description_is_left_beside_it(
     assert load_part(run, "filter").seed == 1
 
 
+@pytest.mark.parametrize(("detector", "shown"), [("deep_svdd", True), ("autoencoder", False)])
+def test_the_spread_is_shown_of_outputs_drawn_to_a_point_alone(nas, tmp_path, detector, shown):
+    """A residual's mean is about 0, and what is measured by it says nothing."""
+    code, out, _ = nas("train", "--run", tmp_path / "run", *DATA, "--detector", detector)
+    assert code == 0
+    assert ("outputs spread by" in out) == shown
+
+
 def test_both_networks_of_a_run_share_their_data_settings(nas, tmp_path):
     run = tmp_path / "run"
     nas("train", "--run", run, *DATA)
@@ -251,17 +280,9 @@ def test_both_networks_of_a_run_share_their_data_settings(nas, tmp_path):
 
 
 @pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
-def test_the_same_command_goes_on_after_ctrl_c(nas, tmp_path, monkeypatch, overwrite):
-    from nas.checkpoint import Checkpoint
-
-    def interrupt(self, model, losses):
-        save(self, model, losses)
-        raise KeyboardInterrupt
-
-    run, save = tmp_path / "run", Checkpoint.save
-    with monkeypatch.context() as patch:
-        patch.setattr(Checkpoint, "save", interrupt)
-        code, _, err = nas("train", "--run", run, *DATA, *overwrite)
+def test_the_same_command_goes_on_after_ctrl_c(nas, interrupted, tmp_path, overwrite):
+    run = tmp_path / "run"
+    code, err = interrupted("train", "--run", run, *DATA, *overwrite)
     assert code == 130
     assert "the same command goes on after the last whole epoch" in err
     assert not (run / "filter.json").exists()
@@ -281,6 +302,26 @@ def test_an_unfinished_training_of_other_settings_is_dropped_by_overwrite(nas, t
     code, _, err = nas("train", "--run", run, *DATA, "--overwrite")
     assert code == 0
     assert "going on" not in err
+
+
+@pytest.mark.parametrize("damaged", ["state.json", "epoch-1.weights.h5"])
+@pytest.mark.parametrize("command", ["train", "classifier"])
+def test_a_damaged_checkpoint_is_dropped_by_overwrite(
+    nas, interrupted, tmp_path, command, damaged
+):
+    run = tmp_path / "run"
+    assert interrupted(command, "--run", run, *DATA)[0] == 130
+    part = "filter" if command == "train" else "classifier"
+    checkpoint = run / f"{part}.checkpoint"
+    (checkpoint / "main" / damaged).write_bytes(b"damaged")
+    code, _, err = nas(command, "--run", run, *DATA)
+    assert code == 2
+    assert "got a damaged one" in err
+    assert f"delete {checkpoint} to start again" in err
+    code, _, err = nas(command, "--run", run, *DATA, "--overwrite")
+    assert code == 0
+    assert "going on" not in err
+    assert load_part(run, part).seed == 0
 
 
 @pytest.mark.parametrize("command", ["train", "classifier"])
@@ -424,17 +465,11 @@ def test_a_training_that_diverges_exits_1_and_names_the_step(nas, tmp_path, para
     assert not (run / "filter.json").exists()
 
 
-def test_an_unfinished_training_of_the_other_backend_is_refused(nas, tmp_path, monkeypatch):
-    from nas.checkpoint import Checkpoint
-
-    def interrupt(self, model, losses):
-        save(self, model, losses)
-        raise KeyboardInterrupt
-
-    run, save = tmp_path / "run", Checkpoint.save
-    with monkeypatch.context() as patch:
-        patch.setattr(Checkpoint, "save", interrupt)
-        assert nas("train", "--run", run, *DATA)[0] == 130
+def test_an_unfinished_training_of_the_other_backend_is_refused(
+    nas, interrupted, tmp_path, monkeypatch
+):
+    run = tmp_path / "run"
+    assert interrupted("train", "--run", run, *DATA)[0] == 130
     monkeypatch.setattr("keras.backend.backend", lambda: "jax")
     code, _, err = nas("train", "--run", run, *DATA)
     assert code == 2

@@ -37,10 +37,10 @@ def checkpoint(tmp_path):
     return Checkpoint(tmp_path / "filter.checkpoint", {"seed": 0, "leads": ("I",)})
 
 
-def tiny_model():
+def tiny_model(width=4):
     keras.utils.set_random_seed(0)
     inputs = keras.Input((20, 1))
-    x = keras.layers.Conv1D(4, 5, activation="relu")(inputs)
+    x = keras.layers.Conv1D(width, 5, activation="relu")(inputs)
     return keras.Model(inputs, keras.layers.GlobalAveragePooling1D()(x), name="tiny")
 
 
@@ -135,7 +135,8 @@ def test_a_checkpoint_of_other_settings_is_refused(windows, checkpoint):
     other = Checkpoint(checkpoint.folder, {"seed": 1, "leads": ("I",)})
     assert checkpoint.fits()
     assert not other.fits()
-    with pytest.raises(ValueError, match=r"but seed was 0 and is 1: .* --overwrite"):
+    complaint = rf"but seed was 0 and is 1: .* delete {checkpoint.folder} to start again"
+    with pytest.raises(ValueError, match=complaint):
         run(windows, other)
 
 
@@ -145,15 +146,40 @@ def test_a_damaged_checkpoint_is_refused(windows, checkpoint, state):
     checkpoint.stage("main").state_path.write_text(state)
     with pytest.raises(ValueError, match="must be an unfinished training"):
         run(windows, checkpoint)
+    assert not checkpoint.fits()
 
 
-def test_damaged_weights_are_refused(windows, checkpoint):
+def flip_a_byte(weights):
+    content = bytearray(weights.read_bytes())
+    content[-10] ^= 1
+    weights.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda weights: weights.write_bytes(b"not weights"),
+        lambda weights: weights.write_bytes(weights.read_bytes()[:-100]),
+        flip_a_byte,
+        lambda weights: weights.unlink(),
+    ],
+)
+def test_damaged_weights_are_refused(windows, checkpoint, damage):
     run(windows, checkpoint)
     main = checkpoint.stage("main")
-    name = json.loads(main.state_path.read_text())["weights"]
-    (main.folder / name).write_bytes(b"not weights")
-    with pytest.raises(ValueError, match="got a damaged one"):
+    damage(main.folder / json.loads(main.state_path.read_text())["weights"])
+    complaint = rf"got a damaged one .*: delete {checkpoint.folder} to start again"
+    with pytest.raises(ValueError, match=complaint):
         run(windows, checkpoint)
+    assert not checkpoint.fits()
+
+
+@pytest.mark.filterwarnings("ignore:Skipping nested container:UserWarning")  # Keras says so too
+def test_weights_of_another_network_are_refused(windows, checkpoint):
+    run(windows, checkpoint)
+    trainer = Trainer(PLAN, 0, len(windows), checkpoint)
+    with pytest.raises(ValueError, match=rf"(?s)damaged one .*: delete {checkpoint.folder}"):
+        trainer(objective(windows, tiny_model(width=5)))
 
 
 @pytest.fixture

@@ -10,7 +10,15 @@ from datasets import DATASETS
 from datasets.command_line import CacheOption, JsonOption, print_json, split_names
 
 from .cells import CellFiles
-from .execution import Options, kept_slots, list_states, run_slots, summary
+from .execution import (
+    UNCHECKED,
+    Options,
+    kept_slots,
+    list_states,
+    run_slots,
+    summary,
+    unchecked_states,
+)
 from .study import HOLD_OUTS, LEADS, ROWS, Setting, Slot, Study, slots_of
 
 RESULTS = Path("docs/results")
@@ -47,6 +55,12 @@ def benchmark(
     listing: Annotated[
         bool, typer.Option("--list", help="Say what is done, stale and missing; run nothing.")
     ] = False,
+    table: Annotated[
+        bool,
+        typer.Option(
+            "--table", help="Make the table of the cells there are; no recordings needed."
+        ),
+    ] = False,
     cache: CacheOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -61,10 +75,14 @@ def benchmark(
     python -m nas benchmark --data ~/ptbxl --noise-data ~/nstdb --jobs 2
     python -m nas benchmark --data ~/ptbxl --noise-data ~/nstdb --list
     python -m nas benchmark --data ~/ptbxl --leads I --detectors deep_svdd,flow --seeds 3
+    python -m nas benchmark --table
     """
-    study = Study(Setting(dataset, data, cache, not fold_10, noise_data))
     files = CellFiles(out)
     slots = slots_of(split_names(detectors), split_names(hold_outs), split_names(leads), seeds)
+    if table:
+        _say(_table_alone(files, slots, out, listing), listing, as_json)
+        return
+    study = Study(Setting(dataset, data, cache, not fold_10, noise_data))
     kept = kept_slots(study, files)
     try:
         if not listing:
@@ -75,6 +93,21 @@ def benchmark(
         states = list_states(study, files, slots)
         if not listing:
             _write(files, {**list_states(study, files, kept), **states}, out)
+    _say(states, listing, as_json)
+
+
+def _table_alone(files: CellFiles, slots: list[Slot], out: Path, listing: bool) -> dict[Slot, str]:
+    """Write the table of the cells there are; return the slots' states."""
+    if listing:
+        raise ValueError("--list says what is stale, which --table cannot: give one of them")
+    states = unchecked_states(files, slots)
+    if UNCHECKED not in states.values():
+        raise ValueError(f"{out} holds no cell with scores, so there is no table to make")
+    _write(files, states, out)
+    return states
+
+
+def _say(states: dict[Slot, str], listing: bool, as_json: bool) -> None:
     if as_json:
         print_json({slot.name: state for slot, state in states.items()})
         return

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from datasets.command_line import CheckFailed
 from datasets.progress import progress
@@ -15,6 +16,9 @@ from datasets.progress import progress
 from .cells import STATES, Cell, CellFiles, ScoredRecords
 from .study import ROWS, Setting, Slot, Study
 from .workers import Outcome, run_tasks
+
+UNCHECKED = "unchecked"
+"""State of a cell with scores where no recordings are at hand to compare it with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +43,45 @@ def list_states(study: Study, files: CellFiles, slots: Sequence[Slot]) -> dict[S
     return {slot: files.state(files.read(slot), study.keys(slot)) for slot in slots}
 
 
-def kept_slots(study: Study, files: CellFiles) -> list[Slot]:
-    """Return the slots that have a cell, all of one table.
+def unchecked_states(files: CellFiles, slots: Sequence[Slot]) -> dict[Slot, str]:
+    """Return the state of the cells there are and of `slots`, without any recordings.
+
+    Whether a cell is stale only the recordings tell, so one that has scores is `UNCHECKED`.
 
     Raises
     ------
-    ValueError : a cell is of another data set or test split than `study`, or of no slot there is.
+    ValueError : as `kept_slots`.
     """
-    asked = {"dataset": study.dataset.name, "rehearsal": study.setting.rehearsal}
+    states = {}
+    for slot in dict.fromkeys((*kept_slots(None, files), *slots)):
+        cell = files.read(slot)
+        if cell is None:
+            states[slot] = "missing"
+        else:
+            states[slot] = UNCHECKED if cell.error is None else "failed"
+    return states
+
+
+def kept_slots(study: Study | None, files: CellFiles) -> list[Slot]:
+    """Return the slots that have a cell, all of one table.
+
+    Parameters
+    ----------
+    study : of that table; None: that of the first cell.
+
+    Raises
+    ------
+    ValueError : a cell is of another data set or test split than the table, or of no slot there is.
+    """
+    asked: dict[str, Any] = {}
+    if study is not None:
+        asked = {"dataset": study.dataset.name, "rehearsal": study.setting.rehearsal}
     slots = []
     for cell in files.cells():
-        found = {name: cell.details.get(name, value) for name, value in asked.items()}
-        if found != asked:
+        # A cell that failed does not say what it is of.
+        found = {n: cell.details[n] for n in ("dataset", "rehearsal") if n in cell.details}
+        asked = asked or found
+        if found not in ({}, asked):
             raise ValueError(
                 f"{files.folder} must hold cells of one table, {cell.slot.name} is of {found}, "
                 f"not of {asked}: choose another --out"
@@ -106,7 +137,7 @@ def run_slots(study: Study, files: CellFiles, slots: Sequence[Slot], options: Op
 def summary(states: dict[Slot, str]) -> str:
     """Return how many slots are in which state."""
     n = Counter(states.values())
-    return ", ".join(f"{n[state]} {state}" for state in STATES)
+    return ", ".join(f"{n[state]} {state}" for state in dict.fromkeys((*STATES, *n)))
 
 
 def _keep(
@@ -133,6 +164,16 @@ def _runner(setting: Setting, work: Path) -> Callable[[Slot], tuple[Cell, Scored
     from export.quiet import quiet
 
     with quiet():  # TensorFlow's first lines heed no log level
+        import keras
+
         from .runs import Runner
 
-    return Runner(Study(setting), work).run
+    runner = Runner(Study(setting), work)
+
+    def run(slot: Slot) -> tuple[Cell, ScoredRecords]:
+        # Restarts the names of layers, which end up in the .tflite: the blob of a slot is the one
+        # that the command line makes, whatever this process made before.
+        keras.utils.clear_session()
+        return runner.run(slot)
+
+    return run

@@ -5,7 +5,7 @@ records are the same for all of them, so every average has an interval of its ow
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -16,77 +16,15 @@ from datasets.groups import AGAINST, VARIANTS, Groups, group_windows
 from datasets.records import BoolArray, Int64Array, StrArray
 
 from .cells import Cell, Ranked, ScoredRecords
+from .rows import MEAN, ByClass, Noise, PatientGroup, RowFigures
 from .study import BASELINES, HOLD_OUTS
 
-MEAN = "mean"
-"""The held-out classes averaged, where a row has all of them."""
+AGE = "age"
+"""The row of the patient's age, which needs no cell."""
 AGE_BANDS = {"under 50": (0.0, 50.0), "50 to 69": (50.0, 70.0), "70 and over": (70.0, np.inf)}
 PATIENT_GROUPS = ("female", "male", *AGE_BANDS)
-
-ByClass = dict[str, Estimate]
-"""An estimate by held-out class, and one by `MEAN`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Noise:
-    """What one condition of noise does, averaged over the held-out classes there are.
-
-    Parameters
-    ----------
-    auroc : of noisy windows against the same windows without noise; rejected : share of the noisy
-        windows beyond the threshold.
-    """
-
-    kind: str
-    snr_db: float
-    auroc: Estimate
-    rejected: Estimate
-
-
-@dataclass(frozen=True, slots=True)
-class PatientGroup:
-    """The windows of one sex or age band."""
-
-    auroc: ByClass
-    true_rejects: ByClass
-    false_rejects: ByClass
-
-
-@dataclass(frozen=True, slots=True)
-class RowFigures:
-    """One row of the table: a family or a baseline on one set of leads.
-
-    Parameters
-    ----------
-    name : of the family or baseline; leads : key of `study.LEADS`.
-    is_family : whether it is a trained filter; its scores are then those of the int8 network.
-    n_seeds : by held-out class.
-    auroc : by variant, by what unseen windows are compared with, by class.
-    auprc, fpr_at_95tpr, base_rate : multi-label against all ID.
-    true_rejects : by variant; false_rejects : of clean ID windows; false_rejects_noisy : of those
-        with a remark of noise by the data set's authors.
-    auroc_float, auroc_lost : of the float network, and what int8 costs of it; empty for baselines.
-    groups : by `PATIENT_GROUPS`, multi-label against all ID.
-    noise : conditions in order; empty without noise.
-    cost : parameters, MACs, bytes, seconds of training; empty for baselines.
-    """
-
-    name: str
-    leads: str
-    is_family: bool
-    n_seeds: dict[str, int]
-    auroc: dict[str, dict[str, ByClass]]
-    auprc: ByClass
-    fpr_at_95tpr: ByClass
-    base_rate: dict[str, float]
-    true_rejects: dict[str, ByClass]
-    false_rejects: ByClass
-    false_rejects_noisy: ByClass
-    auroc_float: ByClass
-    auroc_lost: ByClass
-    groups: dict[str, PatientGroup]
-    noise: tuple[Noise, ...]
-    cost: Mapping[str, Any] = field(default_factory=dict)
+USUAL = ("multi_label", "all")
+"""Variant and what unseen windows are compared with, where nothing else is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +39,21 @@ class _Scored:
         return self.cell.scores[self.score]
 
     @property
+    def is_baseline(self) -> bool:
+        return self.cell.slot.row == BASELINES
+
+    @property
+    def conditions(self) -> list[tuple[str, float]]:
+        """The kinds of noise by their SNRs, in order of `Ranked.noisy`."""
+        return [(k, snr) for k in self.cell.noise_kinds for snr in self.cell.noise_snr_db]
+
+    @property
     def rejected(self) -> BoolArray:
         return self.ranked.test > self.ranked.threshold
 
 
 def measure_rows(cells: Sequence[Cell], records: ScoredRecords) -> list[RowFigures]:
-    """Return every row that has a cell with scores, families first.
+    """Return every row that has a cell with scores, and the patient's age for each set of leads.
 
     Parameters
     ----------
@@ -120,7 +67,14 @@ def measure_rows(cells: Sequence[Cell], records: ScoredRecords) -> list[RowFigur
             row = score if cell.slot.row == BASELINES else cell.slot.row
             by_row.setdefault((row, cell.slot.leads), []).append(_Scored(cell, score))
     measures = Measures(records)
-    rows = [measures.row(*key, scored) for key, scored in by_row.items()]
+    rows = []
+    for (name, leads), scored in by_row.items():
+        baselines = {
+            other: found
+            for (other, others_leads), found in by_row.items()
+            if others_leads == leads and found[0].is_baseline
+        }
+        rows.append(measures.row(name, leads, scored, baselines))
     hold_outs = {(row.leads, hold_out) for row in rows for hold_out in row.n_seeds}
     for leads in dict.fromkeys(row.leads for row in rows):
         rows.append(measures.age(leads, [h for h in HOLD_OUTS if (leads, h) in hold_outs]))
@@ -137,21 +91,25 @@ class Measures:
 
     def __init__(self, records: ScoredRecords) -> None:
         self._records = records
+        self._aged = np.isfinite(records.ages)
         self._known: dict[tuple[Any, ...], tuple[Sampled, Sampled, Sampled]] = {}
 
-    def row(self, name: str, leads: str, scored: Sequence[_Scored]) -> RowFigures:
+    def row(
+        self,
+        name: str,
+        leads: str,
+        scored: Sequence[_Scored],
+        baselines: Mapping[str, Sequence[_Scored]],
+    ) -> RowFigures:
         """Return the figures of one row.
 
         Parameters
         ----------
-        scored : one a held-out class and seed.
+        scored : one a held-out class and seed; baselines : the same of every baseline on these
+            leads, which a family is compared with.
         """
-        is_family = scored[0].cell.slot.row != BASELINES
-        by_class = {
-            hold_out: found
-            for hold_out in HOLD_OUTS
-            if (found := [s for s in scored if s.cell.slot.hold_out == hold_out])
-        }
+        by_class = _per_class(scored)
+        is_family = not scored[0].is_baseline
         return RowFigures(
             name=name,
             leads=leads,
@@ -159,10 +117,9 @@ class Measures:
             n_seeds={hold_out: len(found) for hold_out, found in by_class.items()},
             **self._rankings(by_class),
             **self._rejects(by_class),
-            **(self._int8(by_class) if is_family else {"auroc_float": {}, "auroc_lost": {}}),
             groups={group: self._group(by_class, group) for group in PATIENT_GROUPS},
-            noise=self._noise(by_class),
-            cost=_cost(scored) if is_family else {},
+            **self._noise(by_class),
+            **(self._family(by_class, baselines) if is_family else {}),
         )
 
     def age(self, leads: str, hold_outs: Sequence[str]) -> RowFigures:
@@ -170,37 +127,19 @@ class Measures:
 
         Records without an age are left out of it.
         """
-        records = self._records
-        aged = np.isfinite(records.ages)
-        bootstrap = _bootstrap(tuple(records.subject_ids.tolist()))
 
-        def rankings(variant: str, against: str) -> list[ByClass]:
-            found = {}
-            for hold_out in hold_outs:
-                groups = group_windows(records.labels, hold_out)
-                chosen = groups.of_variant(variant) & aged
-                found[hold_out] = bootstrap.sampled_ranking(
-                    records.ages, groups.unseen & chosen, groups.against(against) & chosen
-                )
-            return [_estimates({h: figures[i] for h, figures in found.items()}) for i in range(3)]
+        def figure(variant: str, against: str, which: int) -> ByClass:
+            rankings = {h: self._age_ranking(h, variant, against) for h in hold_outs}
+            return _estimates({h: ranking[which] for h, ranking in rankings.items()})
 
-        _, auprc, fpr = rankings("multi_label", "all")
         return RowFigures(
-            name="age",
+            name=AGE,
             leads=leads,
             is_family=False,
             n_seeds=dict.fromkeys(hold_outs, 1),
-            auroc={v: {a: rankings(v, a)[0] for a in AGAINST} for v in VARIANTS},
-            auprc=auprc,
-            fpr_at_95tpr=fpr,
-            base_rate={},
-            true_rejects={variant: {} for variant in VARIANTS},
-            false_rejects={},
-            false_rejects_noisy={},
-            auroc_float={},
-            auroc_lost={},
-            groups={},
-            noise=(),
+            auroc={v: {a: figure(v, a, 0) for a in AGAINST} for v in VARIANTS},
+            auprc=figure("multi_label", "all", 1),
+            fpr_at_95tpr=figure("multi_label", "all", 2),
         )
 
     def _rankings(self, by_class: dict[str, list[_Scored]]) -> dict[str, Any]:
@@ -230,40 +169,77 @@ class Measures:
         def unseen(variant: str) -> ByClass:
             return rejected(lambda s: self._groups(s).unseen & self._groups(s).of_variant(variant))
 
-        def known(clean: bool) -> ByClass:
+        def known(against: str, clean: bool) -> ByClass:
             return rejected(
                 lambda s: (
-                    self._groups(s).in_distribution
+                    self._groups(s).against(against)
                     & (self._per_window(s, self._records.clean) == clean)
                 )
             )
 
         return {
             "true_rejects": {variant: unseen(variant) for variant in VARIANTS},
-            "false_rejects": known(clean=True),
-            "false_rejects_noisy": known(clean=False),
+            "false_rejects": {against: known(against, clean=True) for against in AGAINST},
+            "false_rejects_noisy": known("all", clean=False),
         }
 
-    def _int8(self, by_class: dict[str, list[_Scored]]) -> dict[str, Any]:
-        def lost(s: _Scored) -> Sampled:
-            of_float, of_int8 = (
-                self._ranking(s, score, "multi_label", "all")[0] for score in ("float", "int8")
-            )
-            if of_float.value is None or of_int8.value is None:
-                return of_int8
-            return Sampled(
-                value=of_float.value - of_int8.value,
-                draws=of_float.draws - of_int8.draws,
-                n=of_int8.n,
-                n_patients=of_int8.n_patients,
-            )
-
+    def _family(
+        self,
+        by_class: dict[str, list[_Scored]],
+        baselines: Mapping[str, Sequence[_Scored]],
+    ) -> dict[str, Any]:
+        """Return what is measured of families alone."""
+        scored = [s for found in by_class.values() for s in found]
         return {
-            "auroc_float": self._by_class(
-                by_class, lambda s: self._ranking(s, "float", "multi_label", "all")[0]
+            "auroc_by_seed": self._by_seed(scored),
+            "margins": self._margins(by_class, baselines),
+            "auroc_float": self._by_class(by_class, lambda s: self._auroc(s, "float")),
+            "auroc_lost": self._by_class(
+                by_class, lambda s: _less(self._auroc(s, "float"), self._auroc(s, "int8"))
             ),
-            "auroc_lost": self._by_class(by_class, lost),
+            "cost": _cost(scored),
         }
+
+    def _by_seed(self, scored: Sequence[_Scored]) -> dict[str, dict[str, float]]:
+        found: dict[str, dict[str, float]] = {}
+        for s in sorted(scored, key=lambda s: s.cell.slot.seed):
+            value = self._auroc(s, s.score).value
+            if value is not None:
+                found.setdefault(str(s.cell.slot.seed), {})[s.cell.slot.hold_out] = value
+        for by_class in found.values():
+            if len(by_class) == len(HOLD_OUTS):
+                by_class[MEAN] = float(np.mean([*by_class.values()]))
+        return found
+
+    def _margins(
+        self,
+        by_class: dict[str, list[_Scored]],
+        baselines: Mapping[str, Sequence[_Scored]],
+    ) -> dict[str, ByClass]:
+        """Return by how much a family's AUROC exceeds each baseline's, in the classes both have."""
+        margins = {}
+        for name, scored in baselines.items():
+            others = _per_class(scored)
+            margins[name] = _estimates(
+                {
+                    hold_out: _less(
+                        mean_of([self._auroc(s, s.score) for s in found]),
+                        mean_of([self._auroc(s, s.score) for s in others[hold_out]]),
+                    )
+                    for hold_out, found in by_class.items()
+                    if hold_out in others
+                }
+            )
+        margins[AGE] = _estimates(
+            {
+                hold_out: _less(
+                    mean_of([self._ranking(s, s.score, *USUAL, aged=True)[0] for s in found]),
+                    self._age_ranking(hold_out, *USUAL)[0],
+                )
+                for hold_out, found in by_class.items()
+            }
+        )
+        return margins
 
     def _group(self, by_class: dict[str, list[_Scored]], group: str) -> PatientGroup:
         def masked(s: _Scored) -> tuple[BoolArray, BoolArray]:
@@ -285,30 +261,42 @@ class Measures:
             false_rejects=self._by_class(by_class, lambda s: rate(s, 1)),
         )
 
-    def _noise(self, by_class: dict[str, list[_Scored]]) -> tuple[Noise, ...]:
-        first = next(iter(by_class.values()))[0].cell
-        found = []
-        conditions = [(k, snr) for k in first.noise_kinds for snr in first.noise_snr_db]
-        for i, (kind, snr_db) in enumerate(conditions):
-            pairs = [[self._noisy(s, i) for s in scored] for scored in by_class.values()]
-            auroc, rejected = (
-                mean_of([mean_of([pair[which] for pair in of_class]) for of_class in pairs])
-                for which in (0, 1)
-            )
-            found.append(Noise(kind, snr_db, auroc.estimate(), rejected.estimate()))
-        return tuple(found)
+    def _noise(self, by_class: dict[str, list[_Scored]]) -> dict[str, Any]:
+        scored = [s for found in by_class.values() for s in found]
+        conditions = [c for c in scored[0].conditions if all(c in s.conditions for s in scored)]
+
+        def mean(figure: Callable[[_Scored], Sampled]) -> Estimate:
+            of_classes = [mean_of([figure(s) for s in found]) for found in by_class.values()]
+            return mean_of(of_classes).estimate()
+
+        def of_condition(condition: tuple[str, float]) -> Noise:
+            noisy = {id(s): self._noisy(s, s.conditions.index(condition)) for s in scored}
+            auroc = mean(lambda s: noisy[id(s)][0])
+            return Noise(*condition, auroc, mean(lambda s: noisy[id(s)][1]))
+
+        def rejected_clean(s: _Scored) -> Sampled:
+            return self._bootstrap(s).sampled_rate(s.rejected, self._noise_free(s))
+
+        return {
+            "noise": tuple(map(of_condition, conditions)),
+            "noise_free_rejected": mean(rejected_clean) if conditions else None,
+        }
+
+    def _noise_free(self, s: _Scored) -> BoolArray:
+        """Return which windows noise was added to: the first of each record in `noise_of`."""
+        mask = np.zeros(len(s.ranked.test), np.bool_)
+        mask[np.array(s.cell.noise_of) * (len(mask) // len(self._records.record_ids))] = True
+        return mask
 
     def _noisy(self, s: _Scored, condition: int) -> tuple[Sampled, Sampled]:
         """Return AUROC and rejected share of one condition's windows."""
-        rows, n_test = np.array(s.cell.noise_of), len(s.ranked.test)
-        per_record = n_test // len(self._records.record_ids)
-        noisy = s.ranked.noisy[condition]
+        noisy, n_test = s.ranked.noisy[condition], len(s.ranked.test)
         scores = np.concatenate([s.ranked.test, noisy])
         positive = np.arange(len(scores)) >= n_test
-        negative = np.zeros(len(scores), np.bool_)
-        negative[rows * per_record] = True
+        negative = np.concatenate([self._noise_free(s), np.zeros(len(noisy), np.bool_)])
         subjects = self._per_window(s, self._records.subject_ids)
-        bootstrap = _bootstrap((*subjects.tolist(), *self._records.subject_ids[rows].tolist()))
+        of_noisy = self._records.subject_ids[np.array(s.cell.noise_of)]
+        bootstrap = _bootstrap((*subjects.tolist(), *of_noisy.tolist()))
         auroc = bootstrap.sampled_ranking(_scores(scores), positive, negative)[0]
         return auroc, bootstrap.sampled_rate(scores > s.ranked.threshold, positive)
 
@@ -318,17 +306,37 @@ class Measures:
         """Return a figure averaged over the seeds of each class, and over the classes."""
         return _estimates({h: mean_of([figure(s) for s in found]) for h, found in by_class.items()})
 
+    def _auroc(self, s: _Scored, score: str) -> Sampled:
+        return self._ranking(s, score, *USUAL)[0]
+
     def _ranking(
-        self, s: _Scored, score: str, variant: str, against: str
+        self, s: _Scored, score: str, variant: str, against: str, aged: bool = False
     ) -> tuple[Sampled, Sampled, Sampled]:
-        key = (s.cell.slot, score, variant, against)
+        """Return AUROC, AUPRC and FPR at 95 % TPR; `aged`: of records whose age is known."""
+        key = (s.cell.slot, score, variant, against, aged and not self._aged.all())
         if key not in self._known:
             groups = self._groups(s)
             chosen = groups.of_variant(variant)
+            if aged:
+                chosen = chosen & self._per_window(s, self._aged)
             self._known[key] = self._bootstrap(s).sampled_ranking(
                 _scores(s.cell.scores[score].test),
                 groups.unseen & chosen,
                 groups.against(against) & chosen,
+            )
+        return self._known[key]
+
+    def _age_ranking(
+        self, hold_out: str, variant: str, against: str
+    ) -> tuple[Sampled, Sampled, Sampled]:
+        key = (AGE, hold_out, variant, against)
+        if key not in self._known:
+            records = self._records
+            groups = group_windows(records.labels, hold_out)
+            chosen = groups.of_variant(variant) & self._aged
+            bootstrap = _bootstrap(tuple(records.subject_ids.tolist()))
+            self._known[key] = bootstrap.sampled_ranking(
+                records.ages, groups.unseen & chosen, groups.against(against) & chosen
             )
         return self._known[key]
 
@@ -366,6 +374,26 @@ def _estimates(sampled: dict[str, Sampled]) -> ByClass:
     return estimates
 
 
+def _per_class(scored: Sequence[_Scored]) -> dict[str, list[_Scored]]:
+    """Return what there is of each held-out class, in their order."""
+    return {
+        hold_out: found
+        for hold_out in HOLD_OUTS
+        if (found := [s for s in scored if s.cell.slot.hold_out == hold_out])
+    }
+
+
+def _less(one: Sampled, other: Sampled) -> Sampled:
+    """Return `one` minus `other`, draw by draw."""
+    value = None if one.value is None or other.value is None else one.value - other.value
+    return Sampled(
+        value=value,
+        draws=one.draws - other.draws,
+        n=one.n,
+        n_patients=one.n_patients,
+    )
+
+
 def _scores(ranks: Int64Array) -> Any:
     return ranks.astype(np.float64)
 
@@ -374,4 +402,8 @@ def _cost(scored: Sequence[_Scored]) -> dict[str, Any]:
     details = [s.cell.details for s in scored]
     names = ("n_parameters", "macs_per_window", "blob_bytes", "arena_bytes", "execution")
     cost = {name: details[0][name] for name in names}
-    return {**cost, "training_s": float(np.median([d["training_s"] for d in details]))}
+    return {
+        **cost,
+        "spearman_int8_float": min(d["spearman_int8_float"] for d in details),
+        "training_s": float(np.median([d["training_s"] for d in details])),
+    }

@@ -17,8 +17,9 @@ from markupsafe import Markup, escape
 
 from datasets.embedding import BLUE, FONT, GREEN, GREY, INK, ORANGE, RED, bokeh_script, embeddable
 
-from .measures import MEAN, RowFigures
-from .sections import (
+from .formats import three, with_interval
+from .measures import AGE
+from .results import (
     BASELINES_ABOUT,
     COLUMNS,
     LEADS_TITLES,
@@ -26,15 +27,17 @@ from .sections import (
     PUBLISHED,
     Results,
     Section,
-    three,
-    with_interval,
+    families_about,
 )
+from .rows import RowFigures
 from .study import HOLD_OUTS
 
 TEMPLATE = "results.html.jinja"
 # The rest of Okabe and Ito's palette, for the families of `datasets.embedding`'s colours.
-FAMILY_COLOURS = (BLUE, ORANGE, GREEN, RED, "#cc79a7", "#56b4e9", "#b8a800", INK)
+FAMILY_COLOURS = (BLUE, ORANGE, GREEN, RED, "#cc79a7", "#56b4e9", "#8c510a", INK)
 PUBLISHED_COLOUR = "#8250a0"
+N_BEFORE_PLOTS = 2
+"""Sections that come before the plots: the headline and what it says."""
 ROW_PX, PANEL_PX, NOISE_PX = 24, 178, 250
 NOISE_BASELINES = ("signal_quality", "hand_features")
 """Baselines drawn beside the families; the others are in the table."""
@@ -76,11 +79,12 @@ def results_page(results: Results, said: Sequence[Section]) -> str:
     )
     environment.filters["emphasised"] = _emphasised
     return environment.get_template(TEMPLATE).render(
-        sections=said,
+        first=said[:N_BEFORE_PLOTS],
+        rest=said[N_BEFORE_PLOTS:],
         plots=plots,
         cards=_cards(results),
         commit=results.commit,
-        baselines=BASELINES_ABOUT,
+        about=families_about() | BASELINES_ABOUT,
         # Pasted into scripts: no text of ours may end one early.
         bokeh_script=bokeh_script().replace("</script", "<\\/script"),
         items=json.dumps(items, allow_nan=False).replace("<", "\\u003c"),
@@ -94,12 +98,11 @@ def _cards(results: Results) -> list[Card]:
         rows = [
             (row, estimate)
             for row in results.rows_of(leads)
-            if (estimate := row.auroc["multi_label"]["all"].get(MEAN))
-            and estimate.value is not None
+            if (estimate := row.mean) and estimate.value is not None
         ]
         for is_family, what in ((True, "Best filter"), (False, "Best baseline")):
             of_kind = [pair for pair in rows if pair[0].is_family is is_family]
-            if of_kind:
+            if {row.name for row, _ in of_kind} - {AGE}:
                 best, estimate = max(of_kind, key=lambda pair: pair[1].value or 0.0)
                 title = f"{what}, {LEADS_TITLES[leads]}: mean AUROC"
                 interval = with_interval(estimate).partition(" ")[2]
@@ -107,9 +110,9 @@ def _cards(results: Results) -> list[Card]:
     published = PUBLISHED["Deep SVDD, published"]
     mean = sum(published.values()) / len(published)
     cards.append(Card("Published, leads unknown", three(mean), "Deep SVDD, mean of four classes"))
-    n_done = sum(state == "done" for state in results.states.values())
-    n_records = len(results.records.record_ids)
-    cards.append(Card("Cells", f"{n_done} of {len(results.states)}", f"{n_records} test records"))
+    n_scored = sum(cell.error is None for cell in results.cells.values())
+    figure = f"{n_scored} of {len(results.states)}"
+    cards.append(Card("Cells with scores", figure, results.counts.partition(" of ")[0]))
     return cards
 
 

@@ -11,19 +11,10 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from ..backend import ONE_THREAD
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-
-ONE_THREAD = {
-    name: "1"
-    for name in (
-        "OMP_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "TF_NUM_INTEROP_THREADS",
-        "TF_NUM_INTRAOP_THREADS",
-    )
-}
-"""A worker is one thread: small networks gain little from a second, a second training all of it."""
 
 
 @dataclass(frozen=True, slots=True)

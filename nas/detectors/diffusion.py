@@ -28,7 +28,16 @@ import numpy as np
 from datasets.records import FloatArray, Int64Array
 from export.score_rules import TablePart
 
-from ..blocks import Block, Style, convolve, run_block, suggest_blocks, upsample
+from ..blocks import (
+    Block,
+    Style,
+    check_strides,
+    convolve,
+    fitting,
+    run_block,
+    suggest_blocks,
+    upsample,
+)
 from ..layers import Layers, Shape, shape_of
 from ..plan import TrainingPlan
 from ..repeat import apply_to_each
@@ -43,6 +52,8 @@ SIGNAL_PER_MV = 5.0
 SNR_MAX = 5.0  # Hang et al., Efficient diffusion training via min-SNR weighting, ICCV 2023
 N_FREQUENCIES = 16
 STEPS_MAX = 3
+NOISE_LEVELS = (-127, 126)
+"""The fixed noise in steps; see `fixed_noise`."""
 SCHEDULES = ("linear", "cosine")
 PREDICTIONS = ("signal", "noise")
 SKIPS = ("add", "concatenate")
@@ -110,15 +121,15 @@ def suggest(trial: Any, input_shape: tuple[int, int]) -> Params:
     """Draw a U-Net and times; three runs of the deepest one still fit into a blob."""
     n_times = trial.suggest_int("times", 1, STEPS_MAX)
     times = {trial.suggest_int(f"time{i}", 50, 950, step=50) for i in range(n_times)}
+    blocks = suggest_blocks(trial, (2, 4), (8, 16, 24, 32, 48, 64))
     return Params(
-        blocks=suggest_blocks(trial, (2, 4), (8, 16, 24, 32, 48, 64)),
+        blocks=fitting(blocks, input_shape[0]),
         kernel_up=trial.suggest_int("kernel_up", 3, 7, step=2),
         skip=trial.suggest_categorical("skip", SKIPS),
         activation=trial.suggest_categorical("activation", ("relu", "relu6", "leaky_relu")),
         predicts=trial.suggest_categorical("predicts", PREDICTIONS),
         schedule=trial.suggest_categorical("schedule", SCHEDULES),
         times=tuple(sorted(times)),
-        noise_seed=trial.suggest_int("noise_seed", 0, 9),
     )
 
 
@@ -133,13 +144,23 @@ def alpha_bar(schedule: str) -> FloatArray:
 
 
 def fixed_noise(params: Params, shape: Shape) -> Float32Array:
-    """Return the noise that ships, 256 levels, float32 of `shape` (window_len, n_leads)."""
+    """Return the noise that ships, float32 of `shape` (window_len, n_leads).
+
+    It is cut off at the nearer of its two extremes, and takes whole steps of `NOISE_LEVELS`, both
+    ends of which occur. So its int8 codes are the same whatever a time multiplies it with, and all
+    times share one constant: 127 steps are the 127 of a symmetric scale; on an asymmetric one a
+    step is 255/253 codes, which brings no level closer than 1/506 to where rounding turns.
+
+    Raises
+    ------
+    ValueError : the window is so short that its noise is of one sign.
+    """
     noise = np.random.default_rng(params.noise_seed).standard_normal(shape, np.float32)
-    # Rounded as the converter does it, so that its codes stay the same whatever a time multiplies
-    # it with, and all times share one constant.
-    step = np.ptp(noise) / 255
-    first = np.rint(noise.min() / step)
-    rounded: Float32Array = step * np.clip(np.rint(noise / step), first, first + 255)
+    if not noise.min() < 0 < noise.max():
+        raise ValueError(f"noise of both signs takes more than {noise.size} values")
+    low, high = NOISE_LEVELS
+    step = min(noise.min() / low, noise.max() / high)
+    rounded: Float32Array = step * np.clip(np.rint(noise / step), low, high)
     return rounded
 
 
@@ -150,6 +171,7 @@ def network(layers: Layers, params: Params, x: Any) -> Any:
     the noise, so that the noise is the same constant wherever it is added.
     """
     shape = shape_of(x)
+    check_strides(params.blocks, shape[0])
     noise = fixed_noise(params, shape)
     shares = alpha_bar(params.schedule)[list(params.times)]
     signal = layers.multiply_by(x, np.full(shape[1], SIGNAL_PER_MV, np.float32))

@@ -1,10 +1,11 @@
 """Masked anomaly detection: every sample is predicted from the window around it.
 
 Fu and Xue, arXiv:2205.02100. A network is trained to fill in masked segments of a window from the
-rest. Here the masks are fixed and complementary: each hides every K-th segment in all leads at
-once, and together they hide every sample exactly once. The network that ships runs one small
-network on each of the K masked windows with the same weights and puts the K predictions of hidden
-samples together to one window, x_hat; the score is the mean error of the whole ensemble.
+rest. Here the masks are fixed and complementary: each hides one segment a period, about one K-th
+of it, in all leads at once, and together they hide every sample exactly once. The network that
+ships runs one small network on each of the K masked windows with the same weights and puts the K
+predictions of hidden samples together to one window, x_hat; the score is the mean error of the
+whole ensemble.
 """
 
 import math
@@ -48,7 +49,7 @@ class Params:
     coder : encoder and decoder.
     n_masks : K, one of `MASKS`.
     period : samples of which each mask hides one segment, about period / K long. The divisor of the
-        window nearest to it is taken.
+        window nearest to it, and not below K, is taken.
     error : of a residual, in training and in the score: one of `reconstruction.ERRORS`.
 
     Raises
@@ -135,7 +136,8 @@ def fit(params: Params, model: Any, windows: TrainingWindows, train: Train) -> S
 def _filling_in(params: Params, model: Any, windows: TrainingWindows) -> Objective:
     """Return the mean error of hidden samples, of one mask drawn for every window.
 
-    In expectation that is the ensemble's error, at one K-th of its cost.
+    In expectation that is the ensemble's error at one K-th of its cost, but that masks count alike
+    which hide unequally much, such as 17, 17 and 16 samples of a period of 50.
     """
     import keras
     from keras import ops

@@ -9,8 +9,8 @@ independently, and a window is clean where none is. So
 which is the score, and the loss of a clean window. Several logits, since a single one would have
 256 values in int8; one output by itself says which kind it is.
 
-It sees no recorded noise and no label of quality, and it knows nothing of the ECG's diagnoses: an
-unseen class looks clean to it.
+It sees no recorded noise, no label of quality and no diagnosis. Of an unseen class it can tell what
+looks like one of its faults and no more.
 """
 
 from dataclasses import asdict, dataclass
@@ -43,7 +43,8 @@ class Params:
     ----------
     blocks : of the encoder.
     activation : behind every block.
-    n_twins : faulty versions of every window; each epoch shows one of them, drawn at random.
+    n_twins : faulty versions of every window; each step shows one, the same for its whole batch,
+        drawn at random.
     kind_weight : weight of naming the kinds beside telling clean from faulty.
 
     Raises

@@ -9,7 +9,8 @@ the bottleneck; training draws z = mu + exp(v / 2) * eps and makes small, for a 
 which for beta = 1 is the negative evidence lower bound (beta: Higgins et al., ICLR 2017) of a
 Gaussian likelihood of noise sigma. sigma is fixed, or what a batch's error gives: the optimum of
 the likelihood (Rybkin et al., ICML 2021). The score is the same sum for z = mu without its
-constant n log sigma, so nothing is drawn where it runs.
+constant n log sigma, so nothing is drawn where it runs; its sigma, where none is fixed, is what
+z = mu leaves of all training windows.
 """
 
 import math
@@ -44,7 +45,8 @@ class Params:
     ----------
     coder : encoder and decoder; its embedding is the number of Gaussians.
     beta : weight of the divergence.
-    noise_mv : sigma; 0 = the root mean square error of every batch.
+    noise_mv : sigma; 0 = the root mean square error, of every batch in training and of all training
+        windows in the score.
 
     Raises
     ------

@@ -19,7 +19,7 @@ from datasets.records import FloatArray
 from export.score_rules import SCORE_RULES
 
 from ..candidate import Candidate, suggest_candidate
-from ..checkpoint import Checkpoint
+from ..checkpoint import Checkpoint, StageCheckpoint
 from ..detectors.detector import Scoring, build_detector, outputs_of
 from ..windows import TrainingWindows
 from .costs import costs_of, input_shape, score_form
@@ -193,10 +193,12 @@ def fit(candidate: Candidate, windows: TrainingWindows, settings: SweepSettings)
 class NotKept(Checkpoint):
     """A checkpoint that keeps nothing: a trial is short, and is tried again from its start."""
 
-    def stage(self, name: str) -> "NotKept":
-        """Return itself: all stages keep as little."""
-        return self
+    def stage(self, name: str) -> StageCheckpoint:
+        """Return a stage that keeps nothing either."""
+        return _StageNotKept(self.folder, name, self.subject)
 
+
+class _StageNotKept(StageCheckpoint):
     def save(self, model: Any, losses: list[float]) -> None:
         """Keep nothing."""
 
