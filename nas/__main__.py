@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from datasets import DATASETS, LeaveOneOut, leave_one_out, open_dataset
+from datasets import LeaveOneOut, leave_one_out, open_dataset
 from datasets.command_line import App, CacheOption, JsonOption, print_json, split_names
 from export.training_run import DataSettings, TrainedPart
 
@@ -20,39 +20,30 @@ from .benchmark.command import benchmark
 from .candidate import WINDOW_S, Candidate, default_candidate
 from .detectors import DETECTORS
 from .job import Job
+from .options import (
+    DataOption,
+    DatasetOption,
+    FsOption,
+    FsTargetOption,
+    HighpassOption,
+    HoldOutOption,
+    LeadsOption,
+    MainsOption,
+    OverwriteOption,
+    RehearsalOption,
+    RunOption,
+    SeedOption,
+)
 from .plan import TrainingPlan
 from .search.commands import StorageOption, StudyArgument, add_commands
-from .search.front import chosen_candidate
-from .search.storage import StudyPlace
 from .training_data import check_classes, describe_data, familiar_windows, training_windows
 
 DEFAULT_DETECTOR = "deep_svdd"
 
 app = App("Train the filter and the diagnostic classifier of a run; benchmark the families.")
 
-DatasetOption = Annotated[str, typer.Option(help=f"Data set: {', '.join(DATASETS)}.")]
-DataOption = Annotated[str | None, typer.Option(help="Folder the data set was downloaded to.")]
-LeadsOption = Annotated[str, typer.Option(help="Lead names with commas between, such as I,II.")]
-HoldOutOption = Annotated[
-    str | None, typer.Option(help="Superclass that training never sees; default none.")
-]
-RehearsalOption = Annotated[
-    bool, typer.Option("--rehearsal", help="Test on a third of fold 9; fold 10 stays untouched.")
-]
-RunOption = Annotated[Path, typer.Option(help="Folder of the run, such as runs/NAME.")]
 EpochsOption = Annotated[
     int | None, typer.Option(help="Passes over the training windows; default the network's own.")
-]
-SeedOption = Annotated[int, typer.Option(help="Same seed, same weights.")]
-FsOption = Annotated[float, typer.Option(help="Sample rate of the recordings in Hz.")]
-FsTargetOption = Annotated[
-    float, typer.Option(help="Sample rate of the networks in Hz; the signal chain resamples to it.")
-]
-MainsOption = Annotated[
-    float | None, typer.Option(help="Take out mains hum at 50 or 60 Hz; default no notch.")
-]
-HighpassOption = Annotated[
-    float, typer.Option(help="Corner of the high-pass in Hz, 0.05 to 0.5 in ECG practice.")
 ]
 WINDOW = typer.Option(help="Length of a window in seconds; the same for both networks.")
 DetectorOption = Annotated[
@@ -65,9 +56,6 @@ ParamsOption = Annotated[
 ]
 TrialOption = Annotated[str, typer.Option(help="Number of the trial; default the winner.")]
 GateOption = Annotated[str | None, typer.Option(help="Gate of a trial that has a pair.")]
-OverwriteOption = Annotated[
-    bool, typer.Option("--overwrite", help="Train again where the run is finished.")
-]
 
 
 @app.command()
@@ -134,6 +122,9 @@ def winner(
     --------
     python -m nas winner runs/sweep --run runs/hyp --data ~/ptbxl
     """
+    from .search.front import chosen_candidate
+    from .search.storage import StudyPlace
+
     candidate, searched = chosen_candidate(StudyPlace(study, storage), trial, gate)
     dataset = open_dataset(searched.dataset, data, searched.fs, cache)
     protocol = leave_one_out(dataset, searched.hold_out, rehearsal=searched.rehearsal)

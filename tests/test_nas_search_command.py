@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from datasets import DATASETS, split_of
 from datasets.dataset import DatasetCard
 from nas.__main__ import app
-from nas.search import commands, sweep
+from nas.search import sweep
 from nas.search.ledger import OWNER, Outcome, tally
 from nas.search.owners import Owner
 from nas.search.storage import StudyPlace, load_study, opened
@@ -52,7 +52,7 @@ def nas(monkeypatch, toy):
     monkeypatch.setitem(DATASETS, "toy", card)
     monkeypatch.setattr(sweep, "make_evaluation", Pretended)
     monkeypatch.setattr(
-        commands,
+        sweep,
         "local_pool",
         lambda folder, n_workers: lambda assignment, key: PoolHere(assignment, n_workers, key),
     )
@@ -303,9 +303,9 @@ def test_on_jax_a_worker_never_loads_tensorflow(tmp_path):
     code = "\n".join(
         [
             *here,
-            "from nas.search import commands, sweep",
+            "from nas.search import sweep",
             "from tests.search_studies import PoolHere",
-            "commands.local_pool = lambda folder, n: lambda work, key: PoolHere(work, n, key)",
+            "sweep.local_pool = lambda folder, n: lambda work, key: PoolHere(work, n, key)",
             TOY_COMMAND,
         ]
     )

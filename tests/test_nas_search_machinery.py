@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
+from nas.search import local
 from nas.search.driver import Budget, SweepError
 from nas.search.journal import Journal, JournalError
 from nas.search.ledger import (
@@ -258,3 +259,10 @@ def test_a_damaged_journal_is_refused(tmp_path):
     (tmp_path / "journal.log").write_text("no journal\n{}\n")
     with pytest.raises(ValueError, match="must be the journal of a study"):
         open_storage(StudyPlace(tmp_path))
+
+
+def test_a_worker_is_renewed_after_some_trials_and_loses_none(sweep, monkeypatch):
+    monkeypatch.setattr(local, "RENEWED_AFTER", 3)
+    assert sweep.run_processes(Budget(7), trivial) == {Outcome.DONE: 7}
+    pids = [trial.user_attrs[OWNER]["pid"] for trial in sweep.study.trials]
+    assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [3, 3, 1]

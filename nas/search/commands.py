@@ -1,4 +1,8 @@
-"""The commands of a search: `sweep`, `pareto` and `compare-samplers`."""
+"""The commands of a search: `sweep`, `pareto` and `compare-samplers`.
+
+What runs them is imported when they are called: it loads Optuna, which the other commands of
+`python -m nas` do without.
+"""
 
 import sys
 from dataclasses import replace
@@ -25,14 +29,16 @@ from ..options import (
     RehearsalOption,
 )
 from ..training_data import describe_data
-from .compare import BASELINE, compare_samplers
-from .driver import Budget
-from .front import front_of
-from .settings import BOARD, COSTS, NOISE, SAMPLERS, Gate, SweepSettings
-from .storage import HEARTBEAT_S, StudyPlace, load_study, opened
-from .sweep import Resources, local_pool, ray_pool, sweep_study
-from .table import print_front
-from .windows import written_windows
+from .settings import (
+    BASELINE,
+    BOARD,
+    COSTS,
+    HEARTBEAT_S,
+    NOISE,
+    SAMPLERS,
+    Gate,
+    SweepSettings,
+)
 
 SURROGATE_CLASSES = ("MI", "STTC", "CD", "HYP")
 """Superclasses that may stand in for the unseen one, in the order in which they are taken."""
@@ -141,6 +147,10 @@ def sweep(
     python -m nas sweep --study runs/demo --trials 20
     python -m nas sweep --study runs/hyp --dataset ptbxl --data ~/ptbxl --hold-out HYP --trials 200
     """
+    from .driver import Budget
+    from .storage import StudyPlace
+    from .sweep import Resources, local_pool, ray_pool, sweep_study
+
     gates = _gates(hold_out, detectors, pair, surrogates)
     protocol = _protocol(open_dataset(dataset, data, fs, cache), hold_out, rehearsal, gates)
     settings = SweepSettings(
@@ -179,6 +189,10 @@ def pareto(
     python -m nas pareto runs/hyp
     python -m nas pareto runs/hyp --out runs/hyp/pareto
     """
+    from .front import front_of
+    from .storage import StudyPlace, load_study, opened
+    from .table import print_front
+
     place = StudyPlace(study, storage)
     with opened(place) as opened_storage:
         front = front_of(*load_study(place, opened_storage))
@@ -211,6 +225,12 @@ def compare(
     --------
     python -m nas compare-samplers runs/hyp --out runs/samplers --trials 40 --repeats 3
     """
+    from .compare import compare_samplers
+    from .driver import Budget
+    from .storage import StudyPlace, load_study, opened
+    from .sweep import Resources, local_pool
+    from .windows import written_windows
+
     place = StudyPlace(study, storage)
     with opened(place) as opened_storage:
         _, settings = load_study(place, opened_storage)

@@ -10,12 +10,10 @@ import numpy as np
 from rich.table import Table
 
 from .front import hypervolumes
-from .settings import SweepSettings
+from .settings import BASELINE, SweepSettings
 from .storage import StudyPlace, load_study, opened
 from .sweep import Resources, run_study
 from .windows import SweepWindows
-
-BASELINE = "random"
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,7 @@ class Driver:
     def _act_on(self, event: Event) -> None:
         if isinstance(event, Began):
             self._given[event.worker] = event.trial
+            self._deaths_while_starting = 0
         elif isinstance(event, Ended):
             del self._given[event.worker]
             self._refuse_to_only_fail(event.failure)

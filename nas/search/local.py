@@ -5,13 +5,12 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
 
 from ..backend import ONE_THREAD
 from .owners import Owner
@@ -22,6 +21,8 @@ SHARED_GPU = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 """JAX's first process on a GPU takes most of its memory otherwise."""
 READY, BEGAN, ENDED, BROKEN = range(4)
 STOP_S = 5.0
+RENEWED_AFTER = 25
+"""Trials of a process: Keras keeps a little of every network, some 70 MB with TensorFlow."""
 
 
 @dataclass(slots=True)
@@ -32,7 +33,7 @@ class _Process:
     pipe: Connection
     ready: bool = False
     busy: bool = False
-    messages: list[Any] = field(default_factory=list)
+    n_trials: int = 0
 
 
 class LocalPool:
@@ -84,20 +85,18 @@ class LocalPool:
             broken = any(isinstance(event, Broken) for event in found)
             if gone and not broken:
                 found.append(Died(number, while_starting=not worker.ready))
+                worker.pipe.close()
+                self._start(number)
+            elif worker.n_trials >= RENEWED_AFTER and not worker.busy:
+                _end([worker])
                 self._start(number)
         return found
 
     def stop(self) -> list[Owner]:
         """End all workers and return those that had not ended by themselves."""
-        owners = [owner for w in self._workers.values() if (owner := _owner(w.process))]
-        for worker in self._workers.values():
-            worker.process.terminate()
-        for worker in self._workers.values():
-            worker.process.join(STOP_S)
-            if worker.process.is_alive():
-                worker.process.kill()
-                worker.process.join()
-            worker.pipe.close()
+        workers = list(self._workers.values())
+        owners = [owner for worker in workers if (owner := _owner(worker.process))]
+        _end(workers)
         self._workers.clear()
         return owners
 
@@ -115,7 +114,7 @@ class LocalPool:
             name=f"worker-{number}",
             daemon=True,
         )
-        with _environment({**ONE_THREAD, **SHARED_GPU}):
+        with _environment({**ONE_THREAD, **SHARED_GPU}), _deaf_to_ctrl_c():
             process.start()
         theirs.close()
         self._n_started += 1
@@ -131,12 +130,25 @@ class LocalPool:
                     found.append(Began(number, value))
                 elif kind == ENDED:
                     worker.busy = False
+                    worker.n_trials += 1
                     found.append(Ended(number, value))
                 elif kind == BROKEN:
                     found.append(Broken(number, value))
         except (EOFError, ConnectionResetError):
             pass  # all it sent was read
         return found
+
+
+def _end(workers: Sequence[_Process]) -> None:
+    """End processes at once."""
+    for worker in workers:
+        worker.process.terminate()
+    for worker in workers:
+        worker.process.join(STOP_S)
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
+        worker.pipe.close()
 
 
 def _owner(process: BaseProcess) -> Owner | None:
@@ -158,9 +170,18 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
             del os.environ[name]
 
 
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Have a child ignore Ctrl-C from its first moment: it is the parent's to act on."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _serve(assignment: Assignment, key: tuple[int, ...], pipe: Connection, log: Path) -> None:
     """Run trials when told to, until the pipe is closed; the body of a worker's process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to act on
     _end_with_parent()
     with open(log, "a") as file:
         os.dup2(file.fileno(), sys.stdout.fileno())

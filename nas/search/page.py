@@ -27,7 +27,7 @@ from .evaluate import CANDIDATES, SECONDS
 from .front import NEAR_BEST, Front, hypervolumes
 from .importance import importances_of
 from .ledger import SETTLED, SOURCE, Outcome, outcome_of, tally
-from .table import families_of
+from .table import areas_of, families_of
 
 TEMPLATE = "page.html.jinja"
 COLOURS = (BLUE, ORANGE, GREEN, RED, "#cc79a7", "#56b4e9", "#b8a800", INK)
@@ -116,6 +116,7 @@ def _row(trial: FrozenTrial, wins: bool) -> dict[str, Any]:
         "number": trial.number,
         "family": families_of(trial.user_attrs[CANDIDATES]),
         "auroc": trial.values[0],
+        "areas": areas_of(trial),
         "costs": trial.values[1:],
         "source": trial.user_attrs.get(SOURCE, "drawn"),
         "wins": wins,
@@ -162,7 +163,7 @@ def _front_plot(front: Front, cost: int) -> Any:
         items.append(LegendItem(label=family, renderers=[cast(Any, drawn)]))
     hover = [("trial", "@trial"), ("AUROC", "@y{0.0000}"), (name, "@x{0,0}")]
     plot.add_tools(HoverTool(tooltips=hover))
-    plot.add_layout(Legend(items=items, location="bottom_right"))
+    plot.add_layout(Legend(items=items, orientation="horizontal", ncols=4), "below")
     return plot
 
 

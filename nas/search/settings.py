@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
-
-from optuna.study import StudyDirection
+from typing import Any, Literal
 
 from datasets import SUPERCLASSES
 from export.boards import load_board
@@ -18,6 +16,9 @@ COSTS = ("flash_bytes", "instructions_per_second", "arena_bytes")
 NOISE = "noise"
 AUROC = "auroc"
 BOARD = "qemu-m4"
+BASELINE = "random"
+"""The sampler that others are compared with."""
+HEARTBEAT_S = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +63,7 @@ class Objective:
     """One of the figures that a trial is judged by; direction is Optuna's word."""
 
     name: str
-    direction: str
-
-    @property
-    def study_direction(self) -> StudyDirection:
-        """The direction as a study has it."""
-        return StudyDirection[self.direction.upper()]
+    direction: Literal["minimize", "maximize"]
 
 
 @dataclass(frozen=True, slots=True)

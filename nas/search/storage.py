@@ -12,11 +12,10 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 
 from ..checkpoint import differences
 from .journal import Journal
-from .settings import SweepSettings
+from .settings import HEARTBEAT_S, SweepSettings
 
 JOURNAL = "journal.log"
 SETTINGS = "settings"
-HEARTBEAT_S = 20
 LOST_AFTER_HEARTBEATS = 3
 
 
@@ -130,7 +129,7 @@ def open_study(place: StudyPlace, settings: SweepSettings, storage: BaseStorage)
     study = optuna.create_study(
         storage=storage,
         study_name=place.name,
-        directions=[objective.study_direction for objective in settings.objectives],
+        directions=[objective.direction for objective in settings.objectives],
         load_if_exists=True,
     )
     wanted = settings.to_json()

@@ -1,17 +1,20 @@
 """A sweep from settings to its end: the study, its windows, its workers, its view."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import optuna
+from optuna.exceptions import StorageInternalError
+from sqlalchemy.exc import SQLAlchemyError
 
 from datasets import LeaveOneOut
 
 from ..backend import load_keras
 from .cluster import Cluster, RayPool
-from .driver import Budget, Driver
+from .driver import Budget, Driver, SweepError
 from .evaluate import Evaluation
 from .front import front_of
 from .known import enqueue_front, enqueue_known
@@ -99,7 +102,7 @@ def run_study(
     ------
     ValueError, OSError, KeyboardInterrupt : as `sweep_study`.
     """
-    with opened(place, new=True) as storage:
+    with opened(place, new=True) as storage, _reachable(place):
         study = open_study(place, settings, storage)
         if not study.get_trials(deepcopy=False):
             begin(study)
@@ -109,6 +112,18 @@ def run_study(
         ledger = Ledger(study, storage, place)
         with View(study, settings, resources.budget, resources.n_workers) as view:
             Driver(study, ledger, pool, resources.budget, view).run()
+
+
+@contextmanager
+def _reachable(place: StudyPlace) -> Iterator[None]:
+    """Say in one sentence that a database has gone."""
+    try:
+        yield
+    except (StorageInternalError, SQLAlchemyError) as error:
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        raise SweepError(
+            f"the storage of {place} must stay reachable, got: {reason}; the same command goes on"
+        ) from error
 
 
 def local_pool(folder: Path, n_workers: int) -> MakePool:
