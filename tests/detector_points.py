@@ -68,19 +68,20 @@ def untrained(candidate, windows):
     scoring = candidate.module.fit(candidate.params, model, windows, train)
     assert losses
     assert all(loss.shape == (4,) and np.isfinite(loss).all() for loss in losses)
-    model.set_weights([_stirred(weights) for weights in model.get_weights()])
+    rng = np.random.default_rng(0)
+    model.set_weights([_stirred(weights, rng) for weights in model.get_weights()])
     return model, scoring
 
 
-def _stirred(weights):
-    """Return weights, random in place of a kernel that starts at zero.
+def _stirred(weights, rng):
+    """Return weights, random in place of a kernel that starts at zero, each in its own way.
 
     No trained kernel is zero. The int8 scale of one that is would be next to nothing, and its bias
-    in steps of that more than the firmware takes.
+    in steps of that more than the firmware takes. Of two equal ones the converter makes one layer.
     """
     if weights.ndim < 2 or weights.any():
         return weights
-    return np.random.default_rng(0).normal(0, 0.1, weights.shape).astype(weights.dtype)
+    return rng.normal(0, 0.1, weights.shape).astype(weights.dtype)
 
 
 def check_point(name, index, folder):
